@@ -1,0 +1,161 @@
+# Four servers on one common library; one non-recursive Makefile. `make help` lists the targets.
+#
+# A file added to a folder needs no edit here: every .c beside a service's main.c is part of it,
+# every .c in tests/unit/<component>/ is a test program linked with that component's objects, the
+# same for tests/fuzz/. VARIANT=release|asan|tsan builds into its own folder.
+
+SERVICES := scribe delivery-hub dicom-vault student-portal
+VARIANT ?= release
+PREFIX ?= /usr/local
+ARCH := $(shell uname -m)
+
+OUT := $(if $(filter release,$(VARIANT)),build,build/$(VARIANT))
+OBJ := build/obj/$(VARIANT)
+GEN := build/gen
+
+# `make V=1` shows the commands.
+say = $(if $(V),,@echo '  $(1)';)
+
+# --- flags ----------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wvla -Werror -Wformat=2 -Wstrict-prototypes \
+        -Wmissing-prototypes -Wimplicit-fallthrough
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fno-strict-overflow \
+          $(if $(filter x86_64,$(ARCH)),-fcf-protection=full) \
+          $(if $(filter aarch64,$(ARCH)),-mbranch-protection=standard)
+LINK_HARDEN := -pie -Wl,-z,relro,-z,now,-z,noexecstack,--as-needed
+
+ifeq ($(VARIANT),release)
+  MODE := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 $(HARDEN)
+  LINK_MODE := $(LINK_HARDEN)
+else ifeq ($(VARIANT),asan)
+  MODE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+  LINK_MODE := -fsanitize=address,undefined
+else ifeq ($(VARIANT),tsan)
+  MODE := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+  LINK_MODE := -fsanitize=thread
+else ifeq ($(VARIANT),fuzz)
+  CC := clang
+  MODE := -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined \
+          -fno-sanitize-recover=all
+  LINK_MODE := -fsanitize=address,undefined
+else
+  $(error VARIANT is release, asan, tsan or fuzz)
+endif
+
+pkg = $(shell pkg-config $(1) 2>/dev/null)
+# MariaDB Connector/C, or MySQL's own libmysqlclient.
+MYSQL_PC := $(shell pkg-config --exists libmariadb && echo libmariadb || echo mysqlclient)
+COMMON_PCS := $(MYSQL_PC) hiredis libmicrohttpd jansson sqlite3 libcrypto
+PCS_common := $(COMMON_PCS)
+PCS_scribe := $(COMMON_PCS) libwebsockets libuv libmongoc-1.0
+PCS_delivery-hub := $(COMMON_PCS)
+PCS_dicom-vault := $(COMMON_PCS)
+PCS_student-portal := $(COMMON_PCS) libargon2
+
+# Library headers as system headers: their warnings are not ours.
+sys = $(patsubst -I%,-isystem %,$(call pkg,--cflags $(1)))
+CPPFLAGS += -D_GNU_SOURCE -Icommon -I$(GEN) -MMD -MP
+CFLAGS += -std=c17 -fPIE -pthread $(MODE) $(WARN)
+LDFLAGS += $(LINK_MODE) -pthread
+
+# --- what is built --------------------------------------------------------------------------
+
+all: $(SERVICES:%=$(OUT)/%)
+
+sources = $(wildcard $(1)/*.c)
+objects = $(patsubst %.c,$(OBJ)/%.o,$(call sources,$(1)))
+COMMON_LIB := $(OBJ)/libcommon.a
+
+$(COMMON_LIB): $(call objects,common)
+	@rm -f $@
+	$(call say,AR $@)$(AR) rcs $@ $^
+
+# The test programs of component $(1): everything but its main.c, and the common library.
+COMPONENTS := common $(SERVICES)
+parts = $(if $(filter common,$(1)),,$(filter-out $(OBJ)/$(1)/main.o,$(call objects,$(1))) \
+        $(OBJ)/gen/$(1)_embed.o)
+unit_sources = $(wildcard tests/unit/$(1)/*.c)
+fuzz_sources = $(wildcard tests/fuzz/$(1)/*.c)
+UNIT_TESTS := $(foreach c,$(COMPONENTS),$(patsubst tests/unit/%.c,$(OUT)/unit/%,$(call unit_sources,$(c))))
+FUZZERS := $(foreach c,$(COMPONENTS),$(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(call fuzz_sources,$(c))))
+
+define COMPONENT
+$(OBJ)/$(1)/%.o $(OBJ)/tests/unit/$(1)/%.o $(OBJ)/tests/fuzz/$(1)/%.o: CPPFLAGS += -I$(1) $(call sys,$(PCS_$(1)))
+
+$(OUT)/unit/$(1)/%: $(OBJ)/tests/unit/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(call pkg,--libs $(PCS_$(1)) cmocka) -lm
+
+$(OUT)/fuzz/$(1)/%: $(OBJ)/tests/fuzz/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(call pkg,--libs $(PCS_$(1))) -lm
+endef
+$(foreach c,$(COMPONENTS),$(eval $(call COMPONENT,$(c))))
+
+define SERVICE
+$(OUT)/$(1): $(call objects,$(1)) $(OBJ)/gen/$(1)_embed.o $(COMMON_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(call pkg,--libs $(PCS_$(1))) -lm
+
+$(call objects,$(1)) $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(1)) $(call fuzz_sources,$(1))): \
+    | $(GEN)/$(1)_embed.h
+
+$(GEN)/$(1)_embed.c $(GEN)/$(1)_embed.h &: common/embed.sh $(1)/schema $(1)/web \
+    $(wildcard $(1)/schema/* $(1)/web/*)
+	@mkdir -p $(GEN)
+	$$(call say,EMBED $(1))sh common/embed.sh $(1) $(GEN)
+
+$(OBJ)/gen/$(1)_embed.o: $(GEN)/$(1)_embed.c
+	@mkdir -p $$(@D)
+	$$(call say,CC $$@)$$(CC) $$(CPPFLAGS) $$(CFLAGS) -c -o $$@ $$<
+endef
+$(foreach s,$(SERVICES),$(eval $(call SERVICE,$(s))))
+
+$(OBJ)/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC $@)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
+
+unit-tests: $(UNIT_TESTS)
+fuzzers: $(FUZZERS)
+
+-include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
+.SECONDARY:
+.DELETE_ON_ERROR:
+
+# --- what a person runs ---------------------------------------------------------------------
+
+help:
+	@echo 'make             release binaries in build/'
+	@echo 'make demo        all four services on private stores, and a tour (ONCE=1: end after it)'
+	@echo 'make test        unit and integration tests on the ASan and UBSan build'
+	@echo 'make lint        format check, warnings on gcc and clang, static analysis'
+	@echo 'make format      clang-format in place'
+	@echo 'make install     PREFIX=/usr/local, DESTDIR='
+	@echo 'make clean'
+
+demo:
+	@tests/setup.sh demo
+	@$(MAKE) --no-print-directory -j2 all
+	@tests/demo/demo $(if $(ONCE),--once)
+
+test:
+	@tests/setup.sh test
+	@tests/run.sh
+
+lint:
+	@tests/setup.sh lint
+	@tests/lint.sh
+
+format:
+	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(SERVICES:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
+
+clean:
+	rm -rf build
+
+.PHONY: all unit-tests fuzzers help demo test lint format install clean
+.DEFAULT_GOAL := all
