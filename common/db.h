@@ -42,6 +42,9 @@ void db_release(struct db_conn *c); /* rolls back what is open; NULL is fine */
 enum status db_exec(struct db_conn *c, const char *sql, const struct sql_value *values, size_t n,
                     uint64_t *changed);
 uint64_t db_insert_id(const struct db_conn *c);
+/* True when the connection's last CONTENDED was a lock wait that ran out (1205, 3572): only that
+ * statement was undone, and the transaction can go on to read why. */
+bool db_lock_timeout(const struct db_conn *c);
 
 /* Run a query and walk its rows, which are buffered whole (bound them with LIMIT):
  *     st = db_query(c, "SELECT id, name FROM t WHERE x = ?", SQL(SQL_I64(7)), &rows);
