@@ -67,6 +67,8 @@ void http_stop(struct http *h, int grace_ms);
 /* --- the request; valid inside a handler, on its thread ------------------------------------- */
 
 const char *http_param(const struct http_request *req, const char *name); /* of the pattern */
+const struct route *http_route(const struct http_request *req); /* the row that matched */
+enum method http_method(const struct http_request *req); /* as it came: HEAD, OPTIONS too */
 /* NULL when absent. Names without regard to case. Valid until the reply. */
 const char *http_header(const struct http_request *req, const char *name);
 /* Query value into `out` (emptied first). BAD_REQUEST as query_get says. */
@@ -90,6 +92,11 @@ bool http_is_tls(const struct http_request *req);
 void http_set_state(struct http_request *req, void *state, void (*release)(void *state));
 void *http_state(const struct http_request *req);
 bool http_on_pool(const struct http_request *req);
+/* Go on with `next` on another pool, for work with a bound of its own, such as password hashing:
+ * `return http_continue(req, hashing, next);` from a handler on the pool. No worker waits
+ * meanwhile. When that pool is full the reply is OVERLOADED, and `next` does not run. Returns
+ * NEEDS_POOL. */
+enum status http_continue(struct http_request *req, struct workers *pool, http_handler *next);
 /* Is this the GET handler run for HEAD? Replies drop the body by themselves. */
 bool http_is_head(const struct http_request *req);
 
