@@ -1,0 +1,1 @@
+"""Private stores and servers for tests, the demo and benchmarks. Standard library only."""
