@@ -4,8 +4,9 @@
  * since a rewritten path is a way around a policy: an encoded slash or backslash, NUL or other
  * control character, a dot segment (plain or encoded), an empty segment (`//`, or a slash at the
  * end), an encoded character that need not be, lower-case hex, bytes that are not UTF-8 after
- * decoding, a path over ROUTER_PATH_MAX, an absolute-form or asterisk target. Segments are
- * decoded after the match.
+ * decoding, a path over ROUTER_PATH_MAX, an absolute-form or asterisk target. So are blanks,
+ * control characters, '#' and bytes over 0x7E in the query. Segments are decoded after the match.
+ * The first pattern that fits a path is the path's, whatever its methods.
  *
  * The router knows neither libmicrohttpd nor the service: bytes in, a match out. Any thread
  * after router_init. */
@@ -51,7 +52,7 @@ struct router {
 };
 
 struct route_match {
-    const struct route *route; /* for OPTIONS: any route of the path */
+    const struct route *route; /* for OPTIONS: the GET of the path, or else its first row */
     bool head;                 /* the request is HEAD and `route` is a GET */
     unsigned allow;            /* bit (1 << method) for every method the path has */
     size_t params;
@@ -63,12 +64,14 @@ struct route_match {
     const char *query; /* inside the target: raw bytes after '?', "" when none */
 };
 
-/* Check the table: every row has a method, roles, a place to run and a handler, patterns are
- * canonical, no two rows are the same, and a literal segment stands before a {name} that could
+/* Check the table: every row has a method (not HEAD or OPTIONS), roles, a place to run and a
+ * handler, a streamed body is for BLOCKING, patterns are canonical, their literals of unreserved
+ * characters, no two rows are the same, and a literal segment stands before a {name} that could
  * shadow it. UNPROCESSABLE with the row and the reason in `why`: the service does not start. */
 enum status router_init(struct router *r, const struct route *routes, size_t n, struct strbuf *why);
 /* Match a request target as it came over the wire. `method` is the request's token. OK;
- * BAD_REQUEST; NOT_FOUND; METHOD_NOT_ALLOWED (m->allow is set). `why` says why. */
+ * BAD_REQUEST (also for a {name} over ROUTER_PARAM_MAX bytes); NOT_FOUND; METHOD_NOT_ALLOWED
+ * (m->route and m->allow are set). `why` says why. */
 enum status router_match(const struct router *r, const char *method, const char *target,
                          struct route_match *m, struct strbuf *why);
 /* The decoded parameter, or NULL when the pattern has none of that name. */
