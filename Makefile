@@ -79,6 +79,8 @@ unit_sources = $(wildcard tests/unit/$(1)/*.c)
 fuzz_sources = $(wildcard tests/fuzz/$(1)/*.c)
 UNIT_TESTS := $(foreach c,$(COMPONENTS),$(patsubst tests/unit/%.c,$(OUT)/unit/%,$(call unit_sources,$(c))))
 FUZZERS := $(foreach c,$(COMPONENTS),$(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(call fuzz_sources,$(c))))
+# Without libFuzzer (any variant but fuzz) a fuzz target runs over the files it is given.
+FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(OBJ)/tests/fuzz/replay.o)
 
 define COMPONENT
 $(OBJ)/$(1)/%.o $(OBJ)/tests/unit/$(1)/%.o $(OBJ)/tests/fuzz/$(1)/%.o: CPPFLAGS += -I$(1) $(call sys,$(PCS_$(1)))
@@ -87,9 +89,9 @@ $(OUT)/unit/$(1)/%: $(OBJ)/tests/unit/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
 	@mkdir -p $$(@D)
 	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(call pkg,--libs $(PCS_$(1)) cmocka) -lm
 
-$(OUT)/fuzz/$(1)/%: $(OBJ)/tests/fuzz/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
+$(OUT)/fuzz/$(1)/%: $(OBJ)/tests/fuzz/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB) $(filter %.o,$(FUZZ_MAIN))
 	@mkdir -p $$(@D)
-	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -fsanitize=fuzzer -o $$@ $$^ $(call pkg,--libs $(PCS_$(1))) -lm
+	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) $(filter -%,$(FUZZ_MAIN)) -o $$@ $$^ $(call pkg,--libs $(PCS_$(1))) -lm
 endef
 $(foreach c,$(COMPONENTS),$(eval $(call COMPONENT,$(c))))
 
@@ -118,6 +120,10 @@ $(OBJ)/%.o: %.c
 
 unit-tests: $(UNIT_TESTS)
 fuzzers: $(FUZZERS)
+# Every object there is, nothing linked.
+compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
+    $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(c)) $(call fuzz_sources,$(c)))) \
+    $(OBJ)/tests/fuzz/replay.o
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 .SECONDARY:
@@ -129,7 +135,9 @@ help:
 	@echo 'make             release binaries in build/'
 	@echo 'make demo        all four services on private stores, and a tour (ONCE=1: end after it)'
 	@echo 'make test        unit and integration tests on the ASan and UBSan build'
-	@echo 'make lint        format check, warnings on gcc and clang, static analysis'
+	@echo 'make test-tsan   unit tests, and those of the chat server, on the TSan build'
+	@echo 'make lint        format check, warnings on gcc and clang, static analysis, layering'
+	@echo 'make fuzz        every fuzz target for SECONDS=10'
 	@echo 'make format      clang-format in place'
 	@echo 'make install     PREFIX=/usr/local, DESTDIR='
 	@echo 'make clean'
@@ -137,15 +145,23 @@ help:
 demo:
 	@tests/setup.sh demo
 	@$(MAKE) --no-print-directory -j2 all
-	@tests/demo/demo $(if $(ONCE),--once)
+	@exec tests/demo/demo $(if $(ONCE),--once)
 
 test:
 	@tests/setup.sh test
 	@tests/run.sh
 
+test-tsan:
+	@tests/setup.sh test
+	@tests/run.sh tsan
+
 lint:
 	@tests/setup.sh lint
 	@tests/lint.sh
+
+fuzz:
+	@tests/setup.sh fuzz
+	@tests/fuzz/run.sh $(or $(SECONDS),10)
 
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
@@ -157,5 +173,5 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit-tests fuzzers help demo test lint format install clean
+.PHONY: all unit-tests fuzzers compile help demo test test-tsan lint fuzz format install clean
 .DEFAULT_GOAL := all

@@ -1,6 +1,6 @@
 /* Configuration: environment variables, each also a --option; one table a service.
  *
- * HUB_ASSIGN is also `--hub-assign VALUE` or `--hub-assign=VALUE`; the option wins. A secret
+ * LOG_LEVEL is also `--log-level VALUE` or `--log-level=VALUE`; the option wins. A secret
  * comes from NAME or from the file named by NAME_FILE (`--name-file`), one trailing newline
  * dropped; both at once is an error. `--help` prints the table; `--check-config` says "ok" or
  * what is wrong. Unknown options are errors. Called once, before threads start. */

@@ -15,7 +15,7 @@ folder() { # SUBFOLDER: the table, and the arrays before it
     n=0 rows=
     for file in "$service/$1"/*; do
         [ -f "$file" ] || continue
-        echo "static const unsigned char ${1}_$n[] = {"
+        echo "static const unsigned char ${1}_${n}[] = {"
         bytes "$file"
         echo '};'
         rows="$rows    {\"${file##*/}\", ${1}_$n, sizeof(${1}_$n) - 1},

