@@ -23,7 +23,7 @@ struct config_option {
     void *into;
     const char *fallback; /* the default as text; NULL: required; "" is an empty string */
     const char *help;     /* one line */
-    int64_t min, max;     /* CONFIG_INT */
+    int64_t min, max;     /* CONFIG_INT; min: also the fewest bytes of a CONFIG_SECRET */
     const char *choices;  /* CONFIG_CHOICE */
 };
 

@@ -18,6 +18,8 @@ enum status json_parse(const void *bytes, size_t len, json_t **out, struct strbu
 enum status json_take(json_t *root, struct strbuf *why, const char *fmt, ...);
 /* Append the compact text of `root`. */
 void json_write(struct strbuf *out, const json_t *root);
+/* Append `s` as a JSON string, quotes included; what is not UTF-8 in it becomes U+FFFD. */
+void json_write_text(struct strbuf *out, const char *s);
 /* True when `s` is valid UTF-8 of min..max bytes without control characters (tab and newline
  * allowed when `multiline`). */
 bool text_valid(const char *s, size_t len, size_t min, size_t max, bool multiline);

@@ -21,7 +21,8 @@ void token_sign(const uint8_t *key, size_t key_len, const struct token_claims *c
                 struct strbuf *out);
 /* UNAUTHENTICATED, `out` zeroed, for anything but a valid, unexpired token: wrong shape, size over
  * TOKEN_MAX, alg other than HS256, a `crit` header, bad signature, `now_s` >= exp, `nbf` in the
- * future, claims of a wrong type or empty. Claims are read only after the signature held. */
+ * future, an `aud` (it would be somebody else), claims of a wrong type or empty. Nothing is parsed
+ * before the signature held. */
 enum status token_verify(const uint8_t *key, size_t key_len, const char *token, size_t token_len,
                          int64_t now_s, struct token_claims *out);
 /* The token of "Authorization: Bearer <token>", or NULL. `header` may be NULL. */
