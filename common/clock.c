@@ -37,9 +37,10 @@ void rfc3339_format(int64_t unix_ms, char out[RFC3339_SIZE])
     time_t seconds = (unix_ms - ms) / 1000;
     struct tm tm;
     gmtime_r(&seconds, &tm);
-    char text[sizeof("-2147483648-01-31T09:00:00")];
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, RFC3339_SIZE, "%.19s.%03uZ", text, (unsigned)ms % 1000);
+    char text[sizeof("-01-31T09:00:00")];
+    strftime(text, sizeof(text), "-%m-%dT%H:%M:%S", &tm); /* %Y would not pad */
+    snprintf(out, RFC3339_SIZE, "%04u%s.%03uZ", (unsigned)(tm.tm_year + 1900) % 10000, text,
+             (unsigned)ms % 1000);
 }
 
 /* Take exactly `width` digits with a value in min..max. */
