@@ -138,6 +138,7 @@ help:
 	@echo 'make test-tsan   unit tests, and those of the chat server, on the TSan build'
 	@echo 'make lint        format check, warnings on gcc and clang, static analysis, layering'
 	@echo 'make fuzz        every fuzz target for SECONDS=10'
+	@echo 'make test-chroot test and demo on a clean SUITE=trixie, as root'
 	@echo 'make format      clang-format in place'
 	@echo 'make install     PREFIX=/usr/local, DESTDIR='
 	@echo 'make clean'
@@ -163,6 +164,10 @@ fuzz:
 	@tests/setup.sh fuzz
 	@tests/fuzz/run.sh $(or $(SECONDS),10)
 
+test-chroot:
+	@tests/setup.sh chroot
+	@tests/chroot.sh $(or $(SUITE),trixie)
+
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
@@ -173,5 +178,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit-tests fuzzers compile help demo test test-tsan lint fuzz format install clean
+.PHONY: all unit-tests fuzzers compile help demo test test-tsan lint fuzz \
+        test-chroot format install clean
 .DEFAULT_GOAL := all

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install what is missing for: build, demo, test, lint or fuzz. Silent and quick when nothing is.
+# Install what is missing for: build, demo, test, lint, fuzz or chroot. Silent and quick when nothing is.
 # usage: tests/setup.sh PURPOSE
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +18,7 @@ declare -A packages=(
     [test]="$build $stores libcmocka-dev python3-venv"
     [lint]="$build libcmocka-dev git clang clang-format clang-tidy shellcheck"
     [fuzz]="$build clang"
+    [chroot]="debootstrap"
 )
 
 supported='debian:12 debian:13 ubuntu:24.04'
@@ -30,7 +31,7 @@ go_minor=22
 
 purpose=${1:-none}
 if [ -z "${packages[$purpose]:-}" ]; then
-    echo "usage: $0 build|demo|test|lint|fuzz" >&2
+    echo "usage: $0 build|demo|test|lint|fuzz|chroot" >&2
     exit 2
 fi
 
@@ -127,7 +128,7 @@ ferret() {
     mkdir -p build/tools
     export HOME=${HOME:-$PWD/build} GOTOOLCHAIN=local CGO_ENABLED=0
     go=$(go_command)
-    (cd $source && "$go" build -trimpath -ldflags=-s -o "$out.new" .)
+    (cd $source && "$go" build -trimpath -buildvcs=false -ldflags=-s -o "$out.new" .)
     mv "$out.new" "$out"
 }
 
