@@ -2,14 +2,18 @@
  * block.
  *
  * A request goes: canonical path and route -> authenticate -> roles -> body -> object check ->
- * handler -> reply. Any step before the body that fails is answered before the body is read. A
- * step that cannot answer from memory returns NEEDS_POOL on the event thread and is run again on
- * the pool (the connection is suspended meanwhile); a full pool is answered 503 with Retry-After.
- * Handlers of one request never run at the same time.
+ * handler -> reply. When a step before the body fails, nothing of the body is kept: one of up to
+ * 64 KiB that comes anyway is thrown away and the connection lives on; otherwise the answer goes
+ * out at once and the connection closes. A step that cannot answer from memory returns
+ * NEEDS_POOL on the event thread and is run again on the pool (the connection is suspended
+ * meanwhile); a full pool is answered 503 with Retry-After. That is decided once: a request whose
+ * body streams in, or whose reply streams out, is not turned away half way. Handlers of one
+ * request never run at the same time.
  *
  * A handler replies once, by one of the http_reply functions, and returns OK; or it returns
  * another status, and the caller gets that status as application/problem+json with the detail
- * set by http_fail. Failures of 500 and above are logged there. */
+ * set by http_fail. Failures of 500 and above are logged there; the detail of a 500 is for the
+ * log alone. */
 #pragma once
 #include "json.h"
 #include "router.h"
@@ -44,13 +48,16 @@ struct http_options {
     const struct route *routes;
     size_t route_count;
     /* OK with *who filled (an anonymous caller is OK with id ""), UNAUTHENTICATED for bad
-     * credentials, NEEDS_POOL when it must block. NULL: everybody is anonymous. */
+     * credentials, NEEDS_POOL when it must block. NULL: everybody is anonymous. Not asked for a
+     * route of ANYONE, which so depends on no store of sessions: everybody is anonymous there. */
     enum status (*authenticate)(struct http_request *req, struct principal *who);
     struct workers *workers;
-    size_t connections_max;      /* 0: 20000 */
-    size_t body_max;             /* bytes of a collected body; 0: 64 KiB */
-    uint64_t stream_max;         /* bytes of a streamed body; 0: 16 GiB */
-    unsigned timeout_s;          /* idle in either direction, also while suspended; 0: 30 */
+    size_t connections_max; /* 0: 20000 */
+    size_t body_max;        /* bytes of a collected body; 0: 64 KiB */
+    uint64_t stream_max;    /* bytes of a streamed body; 0: 16 GiB */
+    /* Idle in either direction; 0: 30. A body may take this long and a second for each KiB. It
+     * does not run while a request is with the pool: there the stores' own time limits do. */
+    unsigned timeout_s;
     const char *cors_origin;     /* one exact origin for preflights, or NULL */
     const char *trusted_proxies; /* comma-separated addresses or CIDR, or NULL */
 };
@@ -60,8 +67,9 @@ struct http_options {
 enum status http_start(const struct http_options *options, struct http **out, struct strbuf *why);
 /* The port in use (for listen port 0). */
 uint16_t http_port(const struct http *h);
-/* Stop accepting, finish what is in flight within `grace_ms`, resume every suspended connection,
- * stop the daemon, free. The workers are the caller's and still run; free them after. */
+/* Stop accepting, finish what is in flight within `grace_ms`, then end the rest: queued jobs do
+ * not run any more, but one that runs is waited for. Every suspended connection is resumed, the
+ * daemon stopped, all freed. The workers are the caller's and still run; free them after. */
 void http_stop(struct http *h, int grace_ms);
 
 /* --- the request; valid inside a handler, on its thread ------------------------------------- */
@@ -122,7 +130,9 @@ enum status http_reply_static(struct http_request *req, int code, const char *ty
 enum status http_reply_json(struct http_request *req, int code, json_t *root);
 /* A body of `size` bytes (UINT64_MAX: unknown, chunked) read on the pool as the client takes it.
  * `read` fills 1..len bytes, sets *n, *n = 0 at the end; not OK breaks the connection, so that a
- * client never takes a part for the whole. `state` is released as with http_set_state. */
+ * client never takes a part for the whole. `state` is released as with http_set_state. From the
+ * pool, the first bytes are read at once: when that fails its status is returned, and the reply
+ * can still be another one. */
 enum status http_reply_stream(struct http_request *req, int code, const char *type, uint64_t size,
                               enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
                               void *state, void (*release)(void *state));

@@ -14,8 +14,8 @@ struct job {
 struct workers {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a job came, or stopping */
-    struct job *queue;      /* a ring */
-    size_t queue_max, head, depth;
+    struct job *queue;      /* a ring of `size`; over queue_max only by admitted jobs */
+    size_t queue_max, size, head, depth;
     bool stopping;
     struct metric *depth_metric, *rejected_metric;
     size_t thread_count;
@@ -31,7 +31,7 @@ static bool next_job(struct workers *w, struct job *job)
     bool found = w->depth > 0;
     if (found) {
         *job = w->queue[w->head];
-        w->head = (w->head + 1) % w->queue_max;
+        w->head = (w->head + 1) % w->size;
         w->depth--;
     }
     pthread_mutex_unlock(&w->lock);
@@ -55,7 +55,7 @@ struct workers *workers_new(const char *name, size_t threads, size_t queue_max)
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
     w->queue = xcalloc(queue_max, sizeof(w->queue[0]));
-    w->queue_max = queue_max;
+    w->queue_max = w->size = queue_max;
     w->thread_count = threads;
     char label[64], title[16]; /* 16: the kernel's limit */
     snprintf(label, sizeof(label), "pool=\"%s\"", name);
@@ -73,12 +73,26 @@ struct workers *workers_new(const char *name, size_t threads, size_t queue_max)
     return w;
 }
 
-enum status workers_submit(struct workers *w, void (*job)(void *arg), void *arg)
+/* Twice the ring, its jobs moved to the front. Under the lock. */
+static void grow(struct workers *w)
+{
+    struct job *bigger = xcalloc(2 * w->size, sizeof(*bigger));
+    for (size_t i = 0; i < w->depth; i++)
+        bigger[i] = w->queue[(w->head + i) % w->size];
+    free(w->queue);
+    w->queue = bigger;
+    w->size *= 2;
+    w->head = 0;
+}
+
+static enum status submit(struct workers *w, void (*run)(void *arg), void *arg, bool admitted)
 {
     pthread_mutex_lock(&w->lock);
-    bool room = !w->stopping && w->depth < w->queue_max;
+    bool room = !w->stopping && (admitted || w->depth < w->queue_max);
     if (room) {
-        w->queue[(w->head + w->depth) % w->queue_max] = (struct job){job, arg};
+        if (w->depth == w->size)
+            grow(w);
+        w->queue[(w->head + w->depth) % w->size] = (struct job){run, arg};
         w->depth++;
         metric_add(w->depth_metric, 1);
         pthread_cond_signal(&w->changed);
@@ -87,6 +101,16 @@ enum status workers_submit(struct workers *w, void (*job)(void *arg), void *arg)
     }
     pthread_mutex_unlock(&w->lock);
     return room ? STATUS_OK : STATUS_OVERLOADED;
+}
+
+enum status workers_submit(struct workers *w, void (*job)(void *arg), void *arg)
+{
+    return submit(w, job, arg, false);
+}
+
+enum status workers_submit_admitted(struct workers *w, void (*job)(void *arg), void *arg)
+{
+    return submit(w, job, arg, true);
 }
 
 size_t workers_depth(struct workers *w)

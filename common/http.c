@@ -1,0 +1,318 @@
+#include "clock.h"
+#include "health.h"
+#include "http_internal.h"
+#include "log.h"
+#include "secret.h"
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CONNECTION_MEMORY = 64 * 1024, BACKLOG = 1024, POLL_MS = 5 };
+
+/* --- the routes of every service ------------------------------------------------------------ */
+
+static enum status get_healthz(struct http_request *req)
+{
+    static const char alive[] = "{\"status\":\"alive\"}";
+    return http_reply_static(req, 200, "application/json", alive, sizeof(alive) - 1);
+}
+
+static enum status get_readyz(struct http_request *req)
+{
+    struct strbuf body = STRBUF_INIT;
+    int code = health_ready(&body) ? 503 : 200;
+    http_reply(req, code, "application/json", body.bytes, body.len);
+    strbuf_release(&body);
+    return STATUS_OK;
+}
+
+static enum status get_metrics(struct http_request *req)
+{
+    struct strbuf body = STRBUF_INIT;
+    metrics_render(&body);
+    http_reply(req, 200, "text/plain; version=0.0.4; charset=utf-8", body.bytes, body.len);
+    strbuf_release(&body);
+    return STATUS_OK;
+}
+
+static const struct route own_routes[] = {
+    {GET, "/healthz", ANYONE, NULL, INLINE, get_healthz, NULL},
+    {GET, "/readyz", ANYONE, NULL, INLINE, get_readyz, NULL},
+    {GET, "/metrics", ANYONE, NULL, INLINE, get_metrics, NULL},
+};
+enum { OWN_ROUTES = sizeof(own_routes) / sizeof(own_routes[0]) };
+
+static enum status mount_routes(struct http *h, const struct http_options *o, struct strbuf *why)
+{
+    size_t n = o->route_count + OWN_ROUTES;
+    h->routes = xcalloc(n, sizeof(*h->routes));
+    memcpy(h->routes, o->routes, o->route_count * sizeof(*h->routes));
+    memcpy(h->routes + o->route_count, own_routes, sizeof(own_routes));
+    if (router_init(&h->router, h->routes, n, why))
+        return STATUS_INTERNAL;
+    h->metrics = http_metrics_new(h->routes, n);
+    return STATUS_OK;
+}
+
+/* --- the life of a request ------------------------------------------------------------------ */
+
+/* The request line is here, as it came: the only call that shows it so. */
+static void *on_target(void *cls, const char *target, struct MHD_Connection *conn)
+{
+    struct http *h = cls;
+    size_t size = target ? strlen(target) + 1 : 1;
+    struct http_request *req = xcalloc(1, sizeof(*req) + size);
+    memcpy(req->target, target ? target : "", size);
+    req->h = h;
+    req->conn = conn;
+    req->start_us = clock_mono_us();
+    atomic_fetch_add(&h->in_flight, 1);
+    metric_add(h->in_flight_gauge, 1);
+    return req;
+}
+
+static void on_end(void *cls, struct MHD_Connection *conn, void **ctx,
+                   enum MHD_RequestTerminationCode why)
+{
+    struct http *h = cls;
+    struct http_request *req = *ctx;
+    (void)conn;
+    (void)why;
+    if (!req)
+        return;
+    *ctx = NULL;
+    log_set_request_id(req->id);
+    http_account(req);
+    log_set_request_id(NULL);
+    http_set_state(req, NULL, NULL);
+    http_download_free(req->download);
+    json_decref(req->json);
+    strbuf_release(&req->members);
+    strbuf_release(&req->body);
+    strbuf_release(&req->detail);
+    strbuf_release(&req->headers);
+    strbuf_release(&req->out);
+    free(req);
+    metric_add(h->in_flight_gauge, -1);
+    atomic_fetch_sub(&h->in_flight, 1);
+}
+
+static enum status handle(struct http_request *req)
+{
+    const struct route *route = req->match.route;
+    if (route->run == BLOCKING && !req->on_pool)
+        return STATUS_NEEDS_POOL;
+    enum status s = STATUS_OK;
+    if (req->stream && req->body.len)
+        s = req->stream->chunk(req, (const uint8_t *)req->body.bytes, req->body.len);
+    if (!s && route->visible)
+        s = route->visible(req);
+    if (s)
+        return s;
+    return req->method == OPTIONS ? http_reply_allow(req) : route->handler(req);
+}
+
+/* libmicrohttpd calls without body bytes once for the headers, once when the whole request is
+ * here, and again after each resume. */
+static enum MHD_Result advance(struct http_request *req, const char *method, const char *version)
+{
+    if (req->phase == PHASE_HEADERS) {
+        http_receive(req, method, version);
+        req->phase = PHASE_ADMIT;
+        if (!req->code && !http_run(req, http_admit))
+            return MHD_YES;
+    }
+    if (req->phase == PHASE_ADMIT) {
+        req->phase = PHASE_BODY;
+        if (req->code && (req->close || req->expects_continue))
+            return http_send(req);
+        return req->code && req->has_body ? http_refuse_body(req) : MHD_YES;
+    }
+    if (req->phase == PHASE_BODY) {
+        req->phase = PHASE_HANDLE;
+        if (!req->code && !http_run(req, handle))
+            return MHD_YES;
+    }
+    return http_send(req);
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_len, void **ctx)
+{
+    struct http *h = cls;
+    struct http_request *req = *ctx;
+    (void)conn;
+    (void)url;
+    if (!req || atomic_load(&h->stopping))
+        return MHD_NO;
+    log_set_request_id(req->id);
+    enum MHD_Result result =
+        *upload_len ? http_upload(req, upload, upload_len) : advance(req, method, version);
+    log_set_request_id(NULL);
+    return result;
+}
+
+/* --- the daemon ----------------------------------------------------------------------------- */
+
+static bool parse_listen(const char *listen, struct sockaddr_storage *out, socklen_t *len)
+{
+    const char *colon = strrchr(listen, ':');
+    char host[INET6_ADDRSTRLEN + 2], *end;
+    if (!colon || (size_t)(colon - listen) >= sizeof(host))
+        return false;
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    if (colon[1] < '0' || colon[1] > '9' || *end || port > 65535)
+        return false;
+    snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
+    size_t n = strlen(host);
+    memset(out, 0, sizeof(*out));
+    if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
+        host[n - 1] = '\0';
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons((uint16_t)port);
+        *len = sizeof(*v6);
+        return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1;
+    }
+    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)port);
+    *len = sizeof(*v4);
+    return inet_pton(AF_INET, host, &v4->sin_addr) == 1;
+}
+
+/* A socket of our own, since libmicrohttpd does not say why it could not have one. */
+static int open_listener(const char *listen_on, uint16_t *port, struct strbuf *why)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    const int on = 1;
+    if (!parse_listen(listen_on, &address, &len)) {
+        strbuf_addf(why, "listen address %s: not like 127.0.0.1:8200 or [::1]:8200", listen_on);
+        return -1;
+    }
+    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
+        bind(fd, (struct sockaddr *)&address, len) || listen(fd, BACKLOG) ||
+        getsockname(fd, (struct sockaddr *)&address, &len)) {
+        strbuf_addf(why, "listen address %s: %s", listen_on, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    *port = ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
+                                               : ((struct sockaddr_in6 *)&address)->sin6_port);
+    return fd;
+}
+
+/* Left encoded: it would decode %2F, and cut at %00, before the router sees them. */
+static size_t leave_escapes(void *cls, struct MHD_Connection *conn, char *s)
+{
+    (void)cls;
+    (void)conn;
+    return strlen(s);
+}
+
+static void on_library_message(void *cls, const char *fmt, va_list ap)
+{
+    struct strbuf text = STRBUF_INIT;
+    (void)cls;
+    strbuf_vaddf(&text, fmt, ap);
+    log_debug("libmicrohttpd", F("text", strbuf_cstr(&text)));
+    strbuf_release(&text);
+}
+
+static struct MHD_Daemon *start_daemon(struct http *h, int fd, size_t connections)
+{
+    long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    return MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cpus > 2 ? cpus : 2),
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
+        MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
+        MHD_OPTION_END);
+}
+
+static void http_free(struct http *h)
+{
+    free(h->metrics);
+    free(h->routes);
+    free(h->proxies);
+    free(h->cors_origin);
+    free(h);
+}
+
+static struct http *http_new(const struct http_options *o)
+{
+    struct http *h = xcalloc(1, sizeof(*h));
+    h->workers = o->workers;
+    h->authenticate = o->authenticate;
+    h->body_max = o->body_max ? o->body_max : 64 * 1024;
+    h->stream_max = o->stream_max ? o->stream_max : (uint64_t)16 << 30;
+    h->timeout_s = o->timeout_s ? o->timeout_s : 30;
+    h->cors_origin = o->cors_origin && *o->cors_origin ? xstrdup(o->cors_origin) : NULL;
+    h->in_flight_gauge = metric_gauge("http_requests_in_flight", "", "Requests not yet answered.");
+    random_hex(h->id_prefix, sizeof(h->id_prefix) / 2);
+    return h;
+}
+
+enum status http_start(const struct http_options *options, struct http **out, struct strbuf *why)
+{
+    struct http *h = http_new(options);
+    int fd = -1;
+    enum status s = mount_routes(h, options, why);
+    if (!s)
+        s = http_proxies_parse(options->trusted_proxies, h, why);
+    if (!s && (fd = open_listener(options->listen, &h->port, why)) < 0)
+        s = STATUS_INTERNAL;
+    if (s)
+        goto out;
+    h->daemon = start_daemon(h, fd, options->connections_max ? options->connections_max : 20000);
+    if (!h->daemon) {
+        close(fd);
+        strbuf_addstr(why, "the event threads did not start");
+        s = STATUS_INTERNAL;
+    }
+out:
+    if (s)
+        http_free(h);
+    else
+        *out = h;
+    return s;
+}
+
+uint16_t http_port(const struct http *h)
+{
+    return h->port;
+}
+
+static void wait_for_zero(atomic_size_t *count, int64_t until_ms)
+{
+    const struct timespec pause = {0, POLL_MS * 1000000L};
+    while (atomic_load(count) > 0 && clock_mono_ms() < until_ms)
+        nanosleep(&pause, NULL);
+}
+
+/* A job that runs is waited for past the grace, since it works on its request: what bounds it are
+ * the time limits of the stores, and at last that of the process (service_wait). */
+void http_stop(struct http *h, int grace_ms)
+{
+    atomic_store(&h->draining, true);
+    int fd = MHD_quiesce_daemon(h->daemon);
+    if (fd >= 0)
+        close(fd);
+    wait_for_zero(&h->in_flight, clock_mono_ms() + grace_ms);
+    atomic_store(&h->stopping, true);
+    wait_for_zero(&h->suspended, INT64_MAX);
+    MHD_stop_daemon(h->daemon);
+    http_free(h);
+}
