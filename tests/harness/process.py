@@ -55,6 +55,29 @@ def until(condition, timeout=30, what="condition", interval=0.02):
         time.sleep(interval)
 
 
+def _listeners(port):
+    """The inodes of sockets that listen on the port."""
+    found = set()
+    for table in filter(os.path.exists, ("/proc/net/tcp", "/proc/net/tcp6")):
+        for line in Path(table).read_text().splitlines()[1:]:
+            row = line.split()
+            if row[3] == "0A" and int(row[1].split(":")[1], 16) == port:
+                found.add(row[9])
+    return found
+
+
+def _sockets_of(pid):
+    found = set()
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+        except FileNotFoundError:
+            continue
+        if target.startswith("socket:["):
+            found.add(target[len("socket:["):-1])
+    return found
+
+
 class Process:
     """Subclasses say what to run (command), in which environment (environment), how to see that
     it is ready (ready) and, if need be, what to lay first (prepare)."""
@@ -120,7 +143,7 @@ class Process:
 
     def _wait_ready(self):
         deadline = time.monotonic() + self.start_timeout
-        while not self.ready():
+        while not (self.ready() and self.listens()):
             if not self.running():
                 code = self.ended()
                 raise Died(f"{self.name} ended with {code} at start{self.log_tail()}")
@@ -128,6 +151,15 @@ class Process:
                 self.kill()
                 raise Died(f"{self.name} not ready in {self.start_timeout} s{self.log_tail()}")
             time.sleep(0.02)
+
+    def listens(self):
+        """Does this process hold the listener on its port? Else who answers is another one."""
+        try:
+            return bool(_sockets_of(self.pid) & _listeners(self.port))
+        except FileNotFoundError:
+            return False  # it is gone
+        except PermissionError:
+            return True  # it hides from debuggers, and we are not root
 
     def signal(self, number):
         if self.running():

@@ -66,6 +66,9 @@ class Server(Process):
     def ready(self):
         return self.wait is None or self.get_status(self.wait) == 200
 
+    def listens(self):
+        return self.wait is None or super().listens()
+
     def get_status(self, path):
         """The status of GET path, or None when there is no answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
