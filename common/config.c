@@ -157,8 +157,7 @@ static void set_text(struct load *load, const struct config_option *o, const cha
 {
     if (o->type == CONFIG_SECRET && text != o->fallback && strlen(text) < (size_t)o->min)
         complain(load, "%s: shorter than %lld bytes", o->env, (long long)o->min);
-    else
-        *(const char **)o->into = text;
+    *(const char **)o->into = text;
 }
 
 static void set(struct load *load, const struct config_option *o, const char *text)
@@ -203,14 +202,15 @@ static void resolve(struct load *load, const struct setting *s)
     }
     if (s->file)
         text = read_secret(load, o->env, s->file);
+    else if (!text && o->type == CONFIG_SECRET)
+        complain(load, "%s: required (or %s_FILE)", o->env, o->env);
     else if (!text)
-        complain(load, "%s: required%s", o->env,
-                 o->type == CONFIG_SECRET ? " (or the same with _FILE)" : "");
+        complain(load, "%s: required", o->env);
     if (text)
         set(load, o, text);
 }
 
-/* --- the public part ------------------------------------------------------------------------- */
+/* --- what a person sees ---------------------------------------------------------------------- */
 
 static void print_option(const struct config_option *o)
 {
