@@ -1,6 +1,8 @@
 #include "service.h"
+#include "clock.h"
 #include "health.h"
 #include "log.h"
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -76,8 +78,14 @@ void service_started(const char *address)
 static void *force_exit(void *unused)
 {
     (void)unused;
-    const struct timespec limit = {.tv_sec = EXIT_LIMIT_S};
-    int sig = sigtimedwait(&stop_signals, NULL, &limit);
+    int sig;
+    int64_t end = clock_mono_ms() + 1000 * EXIT_LIMIT_S;
+    do { /* a leak checker that stops all threads at exit interrupts the wait */
+        int64_t left = end - clock_mono_ms();
+        const struct timespec limit = {left > 0 ? left / 1000 : 0,
+                                       left > 0 ? left % 1000 * 1000000 : 0};
+        sig = sigtimedwait(&stop_signals, NULL, &limit);
+    } while (sig < 0 && errno == EINTR);
     log_error("exit_forced", F("reason", sig > 0 ? "second signal" : "time limit"));
     _exit(1);
 }
