@@ -45,10 +45,11 @@ def _as_user():
 
 def _run(command, **kwargs):
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"  # not on a user's PATH
-    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    done = subprocess.run(command, text=True, capture_output=True,
                           env=dict(os.environ, PATH=path), **kwargs)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
+        command = " ".join(map(str, command))
+        raise RuntimeError(f"{command} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
 
 

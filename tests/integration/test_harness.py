@@ -34,7 +34,7 @@ class Sanitized(server.Server):
         return [self.program]
 
 
-@pytest.mark.parametrize("source", [LEAKS, OVERFLOWS])
+@pytest.mark.parametrize("source", [LEAKS, OVERFLOWS], ids=["leak", "overflow"])
 def test_sanitizer_reports_are_seen(folder, source):
     s = Sanitized(source, folder)
     s.start(wait=None)
