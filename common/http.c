@@ -219,7 +219,8 @@ static size_t leave_escapes(void *cls, struct MHD_Connection *conn, char *s)
     return strlen(s);
 }
 
-static void on_library_message(void *cls, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_library_message(void *cls, const char *fmt,
+                                                                     va_list ap)
 {
     struct strbuf text = STRBUF_INIT;
     (void)cls;

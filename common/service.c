@@ -1,21 +1,18 @@
 #include "service.h"
-#include "clock.h"
 #include "health.h"
 #include "log.h"
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_LIMIT_S = 10, DESCRIPTORS_MAX = 1 << 20 };
 
 static const char *service_name;
-static sigset_t stop_signals;
+static sigset_t awaited; /* blocked in every thread */
 
 static void load_config(const char *summary, const struct config_option *options, size_t n,
                         int argc, char **argv)
@@ -55,10 +52,11 @@ void service_init(const char *name, const char *summary, const struct config_opt
     service_name = name;
     load_config(summary, options, n, argc, argv);
     signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&stop_signals);
-    sigaddset(&stop_signals, SIGTERM);
-    sigaddset(&stop_signals, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &stop_signals, NULL);
+    sigemptyset(&awaited);
+    sigaddset(&awaited, SIGTERM);
+    sigaddset(&awaited, SIGINT);
+    sigaddset(&awaited, SIGALRM); /* the time limit */
+    pthread_sigmask(SIG_BLOCK, &awaited, NULL);
     umask(077);
     raise_descriptor_limit();
 }
@@ -75,27 +73,23 @@ void service_started(const char *address)
     log_info("listening", F("service", service_name), F("address", address));
 }
 
+/* sigwait is not interrupted, as sigtimedwait would be by a leak checker that stops the threads. */
 static void *force_exit(void *unused)
 {
     (void)unused;
     int sig;
-    int64_t end = clock_mono_ms() + 1000 * EXIT_LIMIT_S;
-    do { /* a leak checker that stops all threads at exit interrupts the wait */
-        int64_t left = end - clock_mono_ms();
-        const struct timespec limit = {left > 0 ? left / 1000 : 0,
-                                       left > 0 ? left % 1000 * 1000000 : 0};
-        sig = sigtimedwait(&stop_signals, NULL, &limit);
-    } while (sig < 0 && errno == EINTR);
-    log_error("exit_forced", F("reason", sig > 0 ? "second signal" : "time limit"));
+    sigwait(&awaited, &sig);
+    log_error("exit_forced", F("reason", sig == SIGALRM ? "time limit" : "second signal"));
     _exit(1);
 }
 
 void service_wait(void)
 {
     int sig;
-    sigwait(&stop_signals, &sig);
+    sigwait(&awaited, &sig);
+    alarm(EXIT_LIMIT_S);
     health_drain();
-    log_info("draining", F("signal", sig == SIGINT ? "SIGINT" : "SIGTERM"));
+    log_info("draining", F("signal", sigabbrev_np(sig)));
     pthread_t thread;
     if (pthread_create(&thread, NULL, force_exit, NULL) == 0)
         pthread_detach(thread);
