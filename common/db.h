@@ -18,10 +18,11 @@ struct db_conn;
 struct db_rows;
 
 struct db_options {
-    const char *url;        /* mysql://user:pass@host:3306/db, or ?socket=/path; ?tls=1 verifies */
-    size_t connections_max; /* 0: 16 */
-    unsigned wait_ms;       /* longest wait for a free connection; 0: 1000 */
-    unsigned lock_wait_s;   /* innodb_lock_wait_timeout; 0: 1 */
+    const char *url; /* mysql://user:pass@host:3306/db; ?socket=/path; ?tls=1 verifies the server
+                        (&ca=/path: by this authority), else TLS is used where both have it */
+    size_t connections_max;            /* 0: 16 */
+    unsigned wait_ms;                  /* longest wait for a free connection; 0: 1000 */
+    unsigned lock_wait_s;              /* innodb_lock_wait_timeout; 0: 1 */
     const struct embed_folder *schema; /* applied in order under a lock; or NULL */
 };
 
@@ -38,7 +39,9 @@ void db_release(struct db_conn *c); /* rolls back what is open; NULL is fine */
 
 /* Run a statement that returns no rows; it is prepared once a connection and kept (`sql` must be
  * static text). `changed` (or NULL) gets the rows changed. DUPLICATE (1062), CONTENDED (1020,
- * 1205, 1213, 3572), UNAVAILABLE (connection lost), INTERNAL (anything else, logged). */
+ * 1205, 1213, 3572), UNAVAILABLE (connection lost, read only), STORAGE_FULL, INTERNAL (anything
+ * else); all but the first two are logged. After 1020 and 1213 the server has rolled back, so that
+ * every further statement of the transaction is CONTENDED, too. */
 enum status db_exec(struct db_conn *c, const char *sql, const struct sql_value *values, size_t n,
                     uint64_t *changed);
 uint64_t db_insert_id(const struct db_conn *c);
@@ -56,7 +59,8 @@ enum status db_query(struct db_conn *c, const char *sql, const struct sql_value 
 bool db_next(struct db_rows *rows);
 void db_rows_free(struct db_rows *rows);
 /* Column `i` of the current row, counted from 0. NULL reads as 0, or as NULL text with length 0.
- * Text is NUL-terminated and lives until the next db_next. DATETIME comes as text. */
+ * Text is NUL-terminated and lives as long as the rows, which outlive the connection. DATETIME
+ * comes as text. */
 int64_t db_i64(const struct db_rows *rows, unsigned i);
 const char *db_text(const struct db_rows *rows, unsigned i, size_t *len);
 bool db_is_null(const struct db_rows *rows, unsigned i);
@@ -64,7 +68,7 @@ bool db_is_null(const struct db_rows *rows, unsigned i);
 /* Run work(c, ctx) inside BEGIN and COMMIT on a connection of the pool. When it or the COMMIT
  * returns CONTENDED: ROLLBACK (1205 undoes only its statement) and again, at most 8 times, with
  * growing jitter, so `work` must be repeatable. Any other failure: ROLLBACK, and that status.
- * A lost answer to COMMIT is OUTCOME_UNKNOWN: the caller must ask, not guess. CONTENDED past the
- * last try comes back as OVERLOADED. */
+ * A COMMIT that was neither confirmed nor lost a race is OUTCOME_UNKNOWN: the caller must ask, not
+ * guess. CONTENDED past the last try, or past 5 s, comes back as OVERLOADED. */
 enum status db_transaction(struct db *db, enum status (*work)(struct db_conn *c, void *ctx),
                            void *ctx);

@@ -1,9 +1,11 @@
 /* Redis: a pool of blocking connections behind a circuit breaker, and a subscriber with a thread
  * of its own.
  *
- * Breaker: after a failure to connect or a time-out the circuit opens, calls return UNAVAILABLE
- * at once, and a keeper thread tries every 500 ms until the server answers PING. Callers decide
- * what goes on without Redis. */
+ * Breaker: after a failure to connect, a lost connection or a time-out the circuit opens, calls
+ * return UNAVAILABLE at once, and a keeper thread tries at once and then every 500 ms until the
+ * server answers PING; while the circuit is closed it PINGs every second. So a command whose fate
+ * is unknown always ends its epoch. Callers decide what goes on without Redis. SIGPIPE is ignored
+ * (service_init does it). */
 #pragma once
 #include "status.h"
 #include "strbuf.h"
@@ -15,7 +17,8 @@ struct redis;
 struct redis_reply;
 
 struct redis_options {
-    const char *url; /* redis://[:password@]host:port[/db]; rediss:// where hiredis has TLS */
+    const char *url; /* redis://[[user]:password@]host[:port][/db]; no rediss:// (hiredis does not
+                        check the server's name: use a tunnel) */
     size_t connections_max; /* 0: 8 */
     unsigned timeout_ms;    /* to connect and for each command; 0: 500 */
 };
@@ -31,8 +34,9 @@ uint64_t redis_epoch(const struct redis *r);
 
 /* One command, in hiredis' format: %s takes a NUL-terminated string, %b a pointer and a size_t;
  * blanks in the format part the arguments. `out` may be NULL. OK: *out is the caller's to free.
- * UNAVAILABLE: not known whether it was carried out. INTERNAL: Redis answered with an error
- * (logged; *out is NULL). Blocks at most the time-out: worker threads only. */
+ * UNAVAILABLE: not known whether it was carried out. OVERLOADED: not sent, no connection became
+ * free. INTERNAL: Redis answered with an error (logged; *out is NULL). Blocks at most the time-out
+ * for each of: a free connection, a new one, the answer. Worker threads only. */
 enum status redis_command(struct redis *r, struct redis_reply **out, const char *fmt, ...);
 void redis_reply_free(struct redis_reply *reply); /* NULL is fine */
 /* NULL reply or nil reads as nil. Strings are NUL-terminated and may hold NUL. */
@@ -49,20 +53,22 @@ struct redis_subscriber;
 struct redis_subscriber_events {
     /* A message on a channel. On the subscriber's thread; must not block. */
     void (*message)(void *ctx, const char *channel, const char *bytes, size_t len);
-    /* `up` after every channel's subscription was confirmed on a new connection (catch up now);
-     * !up when the connection is lost. On the subscriber's thread. */
+    /* `up` when every channel asked for until then was confirmed on a new connection (catch up
+     * now); !up when that connection is lost. On the subscriber's thread. */
     void (*state)(void *ctx, bool up);
     /* Every single confirmation, of a channel asked for while up too; may be NULL. */
     void (*subscribed)(void *ctx, const char *channel);
     void *ctx;
 };
 
-/* Keeps one connection, with a PING every 5 s; reconnects with backoff of 100 ms to 2 s and
- * subscribes to everything again first. */
+/* Keeps one connection, with a PING every 5 s that must be answered within 2 s; reconnects with
+ * backoff of 100 ms to 2 s and subscribes to everything again first. The thread starts at once.
+ * The statuses are redis_new's. */
 enum status redis_subscriber_new(const struct redis_options *options,
                                  const struct redis_subscriber_events *events,
                                  struct redis_subscriber **out, struct strbuf *why);
-/* Ask for or drop a channel; returns at once. Any thread. */
+/* Ask for or drop a channel (what is asked for already stays as it is); returns at once. Meant for
+ * thousands of channels: they are kept sorted. Any thread, from within an event too. */
 void redis_subscribe(struct redis_subscriber *s, const char *channel);
 void redis_unsubscribe(struct redis_subscriber *s, const char *channel);
 bool redis_subscriber_up(const struct redis_subscriber *s);
