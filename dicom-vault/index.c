@@ -141,10 +141,11 @@ static enum status read_row(const struct index *ix, const struct sqlite_rows *ro
     const uint8_t *sealed = sqlite_blob(rows, 4, &len);
     int64_t key_id = sqlite_i64(rows, 2);
     *o = (struct object){.seq = sqlite_i64(rows, 1)};
-    if (id_len != OBJECT_ID || key_id < 0 || key_id > UINT32_MAX || len < SEAL_OVERHEAD ||
-        len > SEALED_ROW_MAX)
+    if (id_len != OBJECT_ID)
         return STATUS_CORRUPT;
     memcpy(o->id, id, OBJECT_ID);
+    if (key_id < 0 || key_id > UINT32_MAX || len < SEAL_OVERHEAD || len > SEALED_ROW_MAX)
+        return STATUS_CORRUPT;
     enum status s =
         keyring_unwrap(ix->keys, o->id, (uint32_t)key_id, wrapped, wrapped_len, data_key);
     if (s != STATUS_OK)
