@@ -22,6 +22,11 @@ struct workers {
     pthread_t threads[];
 };
 
+static size_t in_ring(const struct workers *w, size_t i)
+{
+    return i < w->queue_max ? i : i - w->queue_max;
+}
+
 /* Wait for the next job; false when there will be none. */
 static bool next_job(struct workers *w, struct job *job)
 {
@@ -62,7 +67,7 @@ struct workers *workers_new(const char *name, size_t threads, size_t queue_max)
     snprintf(title, sizeof(title), "%s", name);
     w->depth_metric = metric_gauge("workers_queue_depth", label, "Jobs that wait for a worker.");
     w->rejected_metric =
-        metric_counter("workers_rejected_total", label, "Jobs refused because the queue was full.");
+        metric_counter("workers_rejected_total", label, "Jobs refused: a full queue, or the end.");
     for (size_t i = 0; i < threads; i++) {
         if (pthread_create(&w->threads[i], NULL, work, w) != 0) {
             fputs("level=error event=no_worker_thread\n", stderr);
