@@ -48,7 +48,7 @@ static void good_texts(void **state)
     }
 }
 
-static const struct text bad[] = {
+static const struct text not_json[] = {
     TEXT(""),
     TEXT(" "),
     TEXT("{"),
@@ -106,11 +106,11 @@ static const struct text bad[] = {
 static void bad_texts(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(bad); i++) {
+    for (size_t i = 0; i < COUNT(not_json); i++) {
         json_t *root = (json_t *)&root;
         struct strbuf why = STRBUF_INIT;
-        if (parse(bad[i].bytes, bad[i].len, &root, &why) != STATUS_BAD_REQUEST)
-            fail_msg("accepted: %s", bad[i].bytes);
+        if (parse(not_json[i].bytes, not_json[i].len, &root, &why) != STATUS_BAD_REQUEST)
+            fail_msg("accepted: %s", not_json[i].bytes);
         assert_null(root);
         assert_int_not_equal(why.len, 0);
         strbuf_release(&why);
