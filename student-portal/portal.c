@@ -1,0 +1,3 @@
+#include "portal.h"
+
+struct portal portal;

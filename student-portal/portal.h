@@ -1,0 +1,20 @@
+/* What the handlers work with; main.c makes it, before the server starts, and nobody changes it
+ * afterwards. */
+#pragma once
+#include "cache.h"
+#include "db.h"
+#include "redis.h"
+#include "session.h"
+#include "throttle.h"
+#include "workers.h"
+
+struct portal {
+    struct db *db;
+    struct redis *redis;
+    struct sessions *sessions;
+    struct throttle *throttle;
+    struct cache *cache;
+    struct workers *hashing; /* the bound on passwords hashed at once and waiting */
+    int64_t session_absolute_s;
+};
+extern struct portal portal;

@@ -1,0 +1,61 @@
+#include "routes.h"
+#include "handlers.h"
+#include "user.h"
+#include <stdio.h>
+
+#define SELF NULL /* only what is the caller's own can be named */
+
+const struct route portal_routes[] = {
+    /* method, pattern, who may, object check, where it runs, handler */
+    {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/portal.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/portal.css", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/openapi.json", ANYONE, NULL, INLINE, get_page, NULL},
+
+    {POST, "/login", ANYONE, NULL, BLOCKING, post_login, NULL},
+    {POST, "/logout", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, post_logout, NULL},
+    {GET, "/me", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, get_me, NULL},
+
+    {GET, "/me/attendance", STUDENT, SELF, BLOCKING, get_own_attendance, NULL},
+    {GET, "/me/attendance/{course}", STUDENT, SELF, BLOCKING, get_own_course, NULL},
+
+    {GET, "/courses", FACULTY, SELF, BLOCKING, get_courses, NULL},
+    {GET, "/courses/{course}/sessions", FACULTY, teaches_course, BLOCKING, get_course_sessions,
+     NULL},
+    {GET, "/sessions/{session}/attendance", FACULTY, teaches_session, BLOCKING,
+     get_session_attendance, NULL},
+    {PUT, "/sessions/{session}/attendance/{student}", FACULTY, teaches_session, BLOCKING,
+     put_attendance, NULL},
+
+    {GET, "/users", ADMIN, NULL, BLOCKING, get_users, NULL},
+    {PATCH, "/users/{user}", ADMIN, NULL, BLOCKING, patch_user, NULL},
+};
+const size_t portal_route_count = sizeof(portal_routes) / sizeof(portal_routes[0]);
+
+static void print_roles(roles who)
+{
+    static const struct {
+        roles bit;
+        const char *name;
+    } names[] = {{ANYONE, "anyone"}, {STUDENT, "student"}, {FACULTY, "faculty"}, {ADMIN, "admin"}};
+    const char *separator = "";
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (who & names[i].bit) {
+            printf("%s%s", separator, names[i].name);
+            separator = "|";
+        }
+}
+
+void routes_print(void)
+{
+    static const char *const methods[] = {
+        [GET] = "GET", [POST] = "POST", [PUT] = "PUT", [PATCH] = "PATCH", [DELETE] = "DELETE"};
+    static const char *const runs[] = {
+        [INLINE] = "inline", [BLOCKING] = "blocking", [INLINE_OR_POOL] = "inline-or-pool"};
+    for (size_t i = 0; i < portal_route_count; i++) {
+        const struct route *r = &portal_routes[i];
+        printf("%s %s ", methods[r->method], r->pattern);
+        print_roles(r->who);
+        printf(" %s %s\n", r->visible ? "object" : "-", runs[r->run]);
+    }
+}

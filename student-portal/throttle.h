@@ -1,0 +1,21 @@
+/* Logins that fail are slowed: per account from one address, and per account from anywhere. Kept
+ * in this process, so that it holds when Redis is down. Any thread. */
+#pragma once
+#include "status.h"
+#include <stdint.h>
+
+struct throttle;
+
+struct throttle *throttle_new(void);
+void throttle_free(struct throttle *t); /* NULL is fine */
+
+/* May this account be tried from this address now? An attempt is counted before its password is
+ * looked at, so that many at once do not all slip by. RATE_LIMITED with the seconds to wait in
+ * *retry_s (then nothing is counted). After OK call one of the two below, or neither when the
+ * password was wrong. */
+enum status throttle_admit(struct throttle *t, const char *account, const char *address,
+                           int64_t now_ms, unsigned *retry_s);
+/* The password was right: forget this address's failures. (The account's from elsewhere stay.) */
+void throttle_verified(struct throttle *t, const char *account, const char *address);
+/* No password was looked at: take the count back. */
+void throttle_refund(struct throttle *t, const char *account, const char *address);

@@ -1,0 +1,136 @@
+#include "users_db.h"
+#include <stdio.h>
+
+#define COLUMNS "id, account, name, role, disabled, session_gen, attendance_gen"
+
+static void read_user(const struct db_rows *rows, struct user *out)
+{
+    *out = (struct user){.id = db_i64(rows, 0),
+                         .disabled = db_i64(rows, 4) != 0,
+                         .session_gen = db_i64(rows, 5),
+                         .attendance_gen = db_i64(rows, 6)};
+    snprintf(out->account, sizeof(out->account), "%s", db_text(rows, 1, NULL));
+    snprintf(out->name, sizeof(out->name), "%s", db_text(rows, 2, NULL));
+    if (role_parse(db_text(rows, 3, NULL), &out->role))
+        out->role = 0; /* a role of a newer schema: may nothing */
+}
+
+/* The one row of a query on COLUMNS, and behind them, when `hash` is not NULL, the hash. */
+static enum status one_user(struct db_conn *c, const char *sql, struct sql_value key,
+                            struct user *out, char *hash)
+{
+    struct db_rows *rows;
+    enum status st = db_query(c, sql, SQL(key), &rows);
+    if (!st && !db_next(rows))
+        st = STATUS_NOT_FOUND;
+    if (!st)
+        read_user(rows, out);
+    if (!st && hash)
+        snprintf(hash, PASSWORD_HASH_SIZE, "%s", db_text(rows, 7, NULL));
+    db_rows_free(rows);
+    return st;
+}
+
+enum status users_find(struct db *db, const char *account, struct user *out,
+                       char hash[PASSWORD_HASH_SIZE])
+{
+    struct db_conn *c;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    st = one_user(c, "SELECT " COLUMNS ", password_hash FROM users WHERE account = ?",
+                  SQL_TEXT(account), out, hash);
+    db_release(c);
+    return st;
+}
+
+enum status users_get(struct db *db, int64_t id, struct user *out)
+{
+    struct db_conn *c;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    st = one_user(c, "SELECT " COLUMNS " FROM users WHERE id = ?", SQL_I64(id), out, NULL);
+    db_release(c);
+    return st;
+}
+
+enum status users_list(struct db *db, const char *after, int64_t limit,
+                       void (*each)(void *ctx, const struct user *user), void *ctx)
+{
+    struct db_conn *c;
+    struct db_rows *rows;
+    struct user user;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    st = db_query(c, "SELECT " COLUMNS " FROM users WHERE account > ? ORDER BY account LIMIT ?",
+                  SQL(SQL_TEXT(after), SQL_I64(limit)), &rows);
+    while (db_next(rows)) {
+        read_user(rows, &user);
+        each(ctx, &user);
+    }
+    db_rows_free(rows);
+    db_release(c);
+    return st;
+}
+
+static enum status end_sessions(struct db_conn *c, void *id)
+{
+    return db_exec(c, "UPDATE users SET session_gen = session_gen + 1 WHERE id = ?",
+                   SQL(SQL_I64(*(int64_t *)id)), NULL);
+}
+
+enum status users_end_sessions(struct db *db, int64_t id)
+{
+    return db_transaction(db, end_sessions, &id);
+}
+
+struct change {
+    const char *account;
+    roles role;
+    int disabled;
+    struct user *user;
+};
+
+static enum status change_user(struct db_conn *c, void *ctx)
+{
+    const struct change *change = ctx;
+    const char *role = role_name(change->role);
+    enum status st =
+        db_exec(c,
+                "UPDATE users SET role = COALESCE(?, role), disabled = COALESCE(?, disabled),"
+                " session_gen = session_gen + 1 WHERE account = ?",
+                SQL(SQL_TEXT(role), change->disabled < 0 ? SQL_NULL : SQL_I64(change->disabled),
+                    SQL_TEXT(change->account)),
+                NULL);
+    if (st)
+        return st;
+    return one_user(c, "SELECT " COLUMNS " FROM users WHERE account = ?", SQL_TEXT(change->account),
+                    change->user, NULL);
+}
+
+enum status users_change(struct db *db, const char *account, roles role, int disabled,
+                         struct user *user)
+{
+    struct change change = {account, role, disabled, user};
+    return db_transaction(db, change_user, &change);
+}
+
+struct rehash {
+    int64_t id;
+    const char *from, *to;
+};
+
+static enum status rehash(struct db_conn *c, void *ctx)
+{
+    const struct rehash *r = ctx;
+    return db_exec(c, "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?",
+                   SQL(SQL_TEXT(r->to), SQL_I64(r->id), SQL_TEXT(r->from)), NULL);
+}
+
+enum status users_rehash(struct db *db, int64_t id, const char *from, const char *to)
+{
+    struct rehash r = {id, from, to};
+    return db_transaction(db, rehash, &r);
+}
