@@ -70,18 +70,15 @@ static void init_thread(void)
 static bool set_tls(MYSQL *mysql, const struct url *url)
 {
     const char *ca = url_param(url, "ca");
-    const char *tls = url_param(url, "tls");
-    bool verify = tls && *tls == '1';
+    bool verify = url_param(url, "tls") && strcmp(url_param(url, "tls"), "1") == 0;
 #ifdef MARIADB_BASE_VERSION
     /* Said in either case: from 3.4 on the library verifies unless told otherwise. */
     if (mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify) != 0)
         return false;
-    if (tls && mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &verify) != 0)
+    if (verify && mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &verify) != 0)
         return false;
 #else
-    unsigned mode = verify ? SSL_MODE_VERIFY_IDENTITY
-                    : tls  ? SSL_MODE_DISABLED
-                           : SSL_MODE_PREFERRED;
+    unsigned mode = verify ? SSL_MODE_VERIFY_IDENTITY : SSL_MODE_PREFERRED;
     if (mysql_options(mysql, MYSQL_OPT_SSL_MODE, &mode) != 0)
         return false;
 #endif
@@ -293,7 +290,7 @@ void db_release(struct db_conn *c)
 /* Any time from 0 to a limit that doubles with each try. */
 static void sleep_jitter(unsigned tries)
 {
-    unsigned limit = (unsigned)JITTER_MS << tries, r;
+    unsigned limit = JITTER_MS << tries, r;
     secret_random(&r, sizeof(r));
     unsigned ms = r % (limit < JITTER_MAX_MS ? limit : JITTER_MAX_MS);
     nanosleep(&(struct timespec){0, (long)ms * 1000000}, NULL);

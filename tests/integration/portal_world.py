@@ -1,0 +1,125 @@
+"""A student-portal with people in it, and clients of it."""
+
+import hashlib
+import json
+import socket
+from pathlib import Path
+
+import pymysql
+import redis as redis_client
+import requests
+
+from harness import server
+
+SEED = Path(__file__).resolve().parents[1] / "demo" / "seed_portal.sql"
+PASSWORD = "demo-password"
+# Beyond the demo's four people: a second teacher with a course and a session (13) that frank does
+# not teach, a student who is in that course only, and a second admin.
+MORE = """
+INSERT INTO users (id, account, name, password_hash, role) VALUES
+    (5, 'fay', 'Fay Foster', @hash, 'faculty'), (6, 'cara', 'Cara Costa', @hash, 'student'),
+    (7, 'aldo', 'Aldo Adler', @hash, 'admin'), (8, 'dan', 'Dan Dahl', @hash, 'student');
+INSERT INTO courses (id, code, title, teacher_id) VALUES (3, 'ph301', 'Optics', 5);
+INSERT INTO enrolments (student_id, course_id) VALUES (6, 3);
+INSERT INTO class_sessions (id, course_id, starts_at) VALUES (13, 3, '2026-01-09 09:00:00');
+"""
+REDIS_DATABASE = 5
+
+
+class Client(requests.Session):
+    """A browser: keeps the cookie, sends the CSRF token."""
+
+    def __init__(self, url):
+        super().__init__()
+        self.base = url
+
+    def request(self, method, path, **kwargs):
+        kwargs.setdefault("timeout", 30)
+        return super().request(method, self.base + path, **kwargs)
+
+    def login(self, account, password=PASSWORD):
+        reply = self.post("/login", json={"account": account, "password": password})
+        if reply.status_code == 200:
+            self.headers["X-CSRF-Token"] = reply.json()["csrf_token"]
+        return reply
+
+    def mark(self, session, student, mark):
+        return self.put(f"/sessions/{session}/attendance/{student}", json={"mark": mark})
+
+
+class World:
+    """A server on a database and a Redis database of its own."""
+
+    def __init__(self, folder, mariadb, redis, database, **env):
+        self.mariadb, self.redis, self.database = mariadb, redis, database
+        self.redis_db().flushdb()
+        mariadb.sql(f"DROP DATABASE IF EXISTS `{database}`")
+        self.env = {"MYSQL_URL": mariadb.url(database),
+                    "REDIS_URL": f"{redis.url}/{REDIS_DATABASE}", **env}
+        self.folder = folder
+        self.server = server.Server("student-portal", self.env, folder).start()
+        mariadb.sql(SEED.read_text() + MORE, database)
+
+    @property
+    def url(self):
+        return self.server.url
+
+    def another(self, **env):
+        """A second server on the same stores."""
+        return server.Server("student-portal", {**self.env, **env}, self.folder).start()
+
+    def client(self, account=None, url=None):
+        client = Client(url or self.url)
+        if account:
+            assert client.login(account).status_code == 200
+        return client
+
+    def sql(self, text):
+        return self.mariadb.sql(text, self.database)
+
+    def connection(self):
+        return pymysql.connect(host="127.0.0.1", port=self.mariadb.port, user="root",
+                               database=self.database, autocommit=True)
+
+    def redis_db(self):
+        return redis_client.Redis(port=self.redis.port, db=REDIS_DATABASE)
+
+    def server_in_flight(self):
+        """Requests that the server has begun and not finished, this one left out."""
+        text = requests.get(self.url + "/metrics", timeout=10).text
+        return next(int(line.split()[-1]) for line in text.splitlines()
+                    if line.startswith("http_requests_in_flight ")) - 1
+
+    def close(self):
+        if self.server.running():
+            assert self.server.stop() == 0
+
+
+def session_key(cookie):
+    """Where a session stands in Redis."""
+    import base64
+    digest = hashlib.sha256(base64.urlsafe_b64decode(cookie + "=")).hexdigest()
+    return f"portal:session:{digest}"
+
+
+def raw(port, head, body=b""):
+    """One request over a socket, byte by byte as given, and what comes until the server closes:
+    (status, headers and body as text)."""
+    with socket.create_connection(("127.0.0.1", port), 10) as s:
+        s.sendall(head + body)
+        answer = b""
+        while chunk := s.recv(65536):
+            answer += chunk
+    text = answer.decode("utf-8", "replace")
+    return int(text.split(" ", 2)[1]) if text else None, text
+
+
+def problem(reply, status, slug):
+    """The reply is that problem (RFC 9457); its members."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    body = json.loads(reply.text)
+    assert body["type"] == f"/problems/{slug}" and body["status"] == status
+    if status in (429, 503):
+        assert int(reply.headers["Retry-After"]) >= 1
+    return body
