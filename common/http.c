@@ -51,8 +51,8 @@ static enum status mount_routes(struct http *h, const struct http_options *o, st
 {
     size_t n = o->route_count + OWN_ROUTES;
     h->routes = xcalloc(n, sizeof(*h->routes));
-    memcpy(h->routes, o->routes, o->route_count * sizeof(*h->routes));
-    memcpy(h->routes + o->route_count, own_routes, sizeof(own_routes));
+    for (size_t i = 0; i < n; i++)
+        h->routes[i] = i < o->route_count ? o->routes[i] : own_routes[i - o->route_count];
     if (router_init(&h->router, h->routes, n, why))
         return STATUS_INTERNAL;
     h->metrics = http_metrics_new(h->routes, n);

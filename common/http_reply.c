@@ -142,7 +142,7 @@ enum status http_reply_stream(struct http_request *req, int code, const char *ty
     d->state = state;
     d->release = release;
     d->size = size;
-    d->piece_size = size < HTTP_CHUNK ? (size_t)size : HTTP_CHUNK;
+    d->piece_size = size < HTTP_CHUNK ? (size_t)size + 1 : HTTP_CHUNK; /* never of 0 bytes */
     d->piece = xmalloc(d->piece_size);
     /* The first piece here: when it cannot be had, there is still time for another reply. */
     if (!req->on_pool || req->method == HEAD || size == 0)

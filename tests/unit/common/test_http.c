@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "http.h"
 #include "log.h"
+#include "metrics.h"
 #include "secret.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +50,7 @@ static void gate_set(bool open)
     pthread_mutex_unlock(&gate_lock);
 }
 
-__attribute__((unused)) static bool gate_wait_for(int n)
+static bool gate_wait_for(int n)
 {
     struct timespec until;
     int rc = 0;
@@ -437,7 +438,6 @@ static bool get_until(int fd, const char *mark, struct strbuf *out)
 
 static bool get_exactly(int fd, struct strbuf *out, size_t len)
 {
-    strbuf_reserve(out, len);
     while (len > 0) {
         char buf[16384];
         ssize_t n = recv(fd, buf, len < sizeof(buf) ? len : sizeof(buf), 0);
@@ -447,6 +447,15 @@ static bool get_exactly(int fd, struct strbuf *out, size_t len)
         len -= (size_t)n;
     }
     return true;
+}
+
+static bool get_to_end(int fd, struct strbuf *out)
+{
+    char buf[16384];
+    ssize_t n;
+    while ((n = recv(fd, buf, sizeof(buf), 0)) > 0)
+        strbuf_add(out, buf, (size_t)n);
+    return n == 0;
 }
 
 static const char *field(const struct reply *r, const char *name)
@@ -490,7 +499,7 @@ static struct reply hear(int fd, bool head_request)
             r.ending = CUT;
         return r;
     }
-    sscanf(r.head.bytes, "HTTP/1.1 %d", &r.code);
+    sscanf(r.head.bytes, "HTTP/1.%*d %d", &r.code);
     const char *length = field(&r, "Content-Length");
     bool whole = true;
     if (head_request || r.code == 204 || r.code == 304 || r.code == 100)
@@ -500,7 +509,7 @@ static struct reply hear(int fd, bool head_request)
     else if (field(&r, "Transfer-Encoding"))
         whole = get_chunks(fd, &r.body);
     else
-        whole = get_exactly(fd, &r.body, SIZE_MAX / 2) || errno == 0;
+        whole = get_to_end(fd, &r.body);
     r.ending = whole ? WHOLE : CUT;
     return r;
 }
@@ -547,6 +556,18 @@ static void expect(const char *line, const char *headers, int code, const char *
         fail_msg("%s %s: %d (ending %d) %s", line, headers, r.code, (int)r.ending,
                  strbuf_cstr(&r.body));
     reply_release(&r);
+}
+
+/* No request is in flight, so that what the last test left is counted. */
+static void settle(void)
+{
+    struct metric *in_flight = metric_gauge("http_requests_in_flight", "", "");
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        if (metric_value(in_flight) == 0)
+            return;
+        sched_yield();
+    }
+    fail_msg("requests never ended");
 }
 
 /* --- plain requests ------------------------------------------------------------------------- */
@@ -929,6 +950,653 @@ static void slow_bytes_make_a_request(void **state)
     close(fd);
 }
 
+/* --- bodies that stream in ------------------------------------------------------------------ */
+
+static uint8_t pattern_byte(uint64_t i)
+{
+    return (uint8_t)(i * 7);
+}
+
+static void fill_pattern(uint8_t *out, uint64_t from, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        out[i] = pattern_byte(from + i);
+}
+
+static void expect_sum(const struct reply *r, size_t size)
+{
+    uint64_t sum = 0;
+    char text[32];
+    for (size_t i = 0; i < size; i++)
+        sum = sum * 31 + pattern_byte(i);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)sum);
+    assert_int_equal(r->code, 201);
+    assert_string_equal(strbuf_cstr(&r->body), text);
+}
+
+/* The head of an upload; `size` SIZE_MAX: chunked. */
+static void begin_upload(int fd, size_t size, const char *headers)
+{
+    char text[512], length[64];
+    snprintf(length, sizeof(length),
+             size == SIZE_MAX ? "Transfer-Encoding: chunked" : "Content-Length: %zu", size);
+    snprintf(text, sizeof(text),
+             "POST /upload HTTP/1.1\r\nHost: x\r\nAuthorization: pool-user\r\n%s%s\r\n\r\n",
+             headers, length);
+    say(fd, text);
+}
+
+static bool put_pattern(int fd, uint64_t from, size_t len)
+{
+    uint8_t buf[16384];
+    for (size_t n; len > 0; len -= n, from += n) {
+        n = len < sizeof(buf) ? len : sizeof(buf);
+        fill_pattern(buf, from, n);
+        if (!put(fd, buf, n))
+            return false;
+    }
+    return true;
+}
+
+static bool put_chunk(int fd, uint64_t from, size_t len)
+{
+    char head[32];
+    int n = snprintf(head, sizeof(head), "%zx\r\n", len);
+    return put(fd, head, (size_t)n) && put_pattern(fd, from, len) && put(fd, "\r\n", 2);
+}
+
+static void uploads_arrive_whole(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {
+        0, 1, HTTP_CHUNK - 1, HTTP_CHUNK, HTTP_CHUNK + 1, 3 * HTTP_CHUNK + 7};
+    int fd = dial();
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        begin_upload(fd, sizes[i], "");
+        assert_true(put_pattern(fd, 0, sizes[i]));
+        struct reply r = hear(fd, false);
+        expect_sum(&r, sizes[i]);
+        reply_release(&r);
+        begin_upload(fd, SIZE_MAX, "");
+        for (size_t at = 0, n; at < sizes[i]; at += n) {
+            n = at % 3 ? 70001 : 11;
+            n = n < sizes[i] - at ? n : sizes[i] - at;
+            assert_true(put_chunk(fd, at, n));
+        }
+        say(fd, "0\r\n\r\n");
+        r = hear(fd, false);
+        expect_sum(&r, sizes[i]);
+        reply_release(&r);
+    }
+    close(fd);
+}
+
+static void uploads_wait_for_the_checks(void **state)
+{
+    (void)state;
+    settle();
+    int fd = dial(), before = atomic_load(&begun);
+    struct reply r = ask_on(fd, "POST /upload HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                                "Content-Length: 5\r\n\r\n");
+    assert_int_equal(r.code, 401); /* and not 100 */
+    assert_int_equal(atomic_load(&begun), before);
+    reply_release(&r);
+    close(fd);
+
+    fd = dial();
+    begin_upload(fd, 5, "Expect: 100-continue\r\n");
+    r = hear(fd, false);
+    assert_int_equal(r.code, 100);
+    reply_release(&r);
+    assert_true(put_pattern(fd, 0, 5));
+    r = hear(fd, false);
+    expect_sum(&r, 5);
+    reply_release(&r);
+    close(fd);
+
+    fd = dial();
+    begin_upload(fd, 5, "X-Test: fail-begin\r\nExpect: 100-continue\r\n");
+    r = hear(fd, false);
+    assert_int_equal(r.code, 415);
+    reply_release(&r);
+    close(fd);
+}
+
+/* Such a client gets the reply and no reset, though it never looked up from its sending. */
+static void refused_uploads_still_get_the_reply(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        bool chunked;
+        size_t size;
+        int code;
+    } cases[] = {
+        {"X-Test: fail-begin\r\n", false, 1000, 415},
+        {"X-Test: fail-begin\r\n", false, 65537, 415},
+        {"X-Test: fail-begin\r\n", true, 50000, 415},
+        {"X-Test: fail-chunk\r\n", false, 1000, 422},
+        {"X-Test: fail-chunk\r\n", false, 310000, 422},
+        {"X-Test: fail-chunk\r\n", true, 310000, 422},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int fd = dial();
+        begin_upload(fd, cases[i].chunked ? SIZE_MAX : cases[i].size, cases[i].headers);
+        if (cases[i].chunked)
+            assert_true(put_chunk(fd, 0, cases[i].size));
+        else
+            assert_true(put_pattern(fd, 0, cases[i].size));
+        struct reply r = hear(fd, false);
+        if (r.code != cases[i].code || r.ending != WHOLE)
+            fail_msg("%s %zu: %d", cases[i].headers, cases[i].size, r.code);
+        assert_non_null(strstr(r.body.bytes, "request_id"));
+        reply_release(&r);
+        if (!cases[i].chunked && cases[i].size == 1000) {
+            r = ask_on(fd, "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n");
+            assert_int_equal(r.code, 200);
+            reply_release(&r);
+        } else {
+            assert_true(is_closed(fd));
+        }
+        close(fd);
+    }
+}
+
+/* A sender without end is cut off, whatever it was told. */
+static void refused_uploads_do_not_go_on(void **state)
+{
+    (void)state;
+    int fd = dial();
+    begin_upload(fd, 7 << 20, "X-Test: fail-chunk\r\n");
+    size_t sent = 0;
+    while (sent < 7 << 20 && put_pattern(fd, sent, 65536))
+        sent += 65536;
+    assert_true(sent < 7 << 20);
+    close(fd);
+}
+
+static void sizes_are_limited(void **state)
+{
+    (void)state;
+    settle();
+    int before = atomic_load(&begun);
+    int fd = dial();
+    begin_upload(fd, (8 << 20) + 1, "");
+    struct reply r = hear(fd, false);
+    assert_int_equal(r.code, 413);
+    assert_int_equal(atomic_load(&begun), before);
+    reply_release(&r);
+    close(fd);
+
+    fd = dial();
+    begin_upload(fd, SIZE_MAX, "");
+    for (size_t i = 0; i < 8; i++)
+        assert_true(put_chunk(fd, i << 20, 1 << 20));
+    say(fd, "1\r\nx\r\n");
+    r = hear(fd, false);
+    assert_int_equal(r.code, 413);
+    assert_int_equal(r.ending, WHOLE);
+    reply_release(&r);
+    close(fd);
+
+    expect("POST /echo", "Content-Length: 102401\r\n", 413, NULL);
+    expect("POST /echo", "Content-Length: 99999999999999999999999\r\n", 413, NULL);
+    fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_true(put_chunk(fd, 0, 102401));
+    r = hear(fd, false);
+    assert_int_equal(r.code, 413);
+    reply_release(&r);
+    close(fd);
+
+    fd = dial();
+    say(fd, "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    assert_true(put_chunk(fd, 0, 102400));
+    say(fd, "0\r\n\r\n");
+    r = hear(fd, false);
+    assert_int_equal(r.code, 201);
+    assert_int_equal(r.body.len, 102400);
+    reply_release(&r);
+    close(fd);
+}
+
+static void small_refused_bodies_cost_no_connection(void **state)
+{
+    (void)state;
+    int fd = dial();
+    struct reply r = ask_on(fd, "POST /inline HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"
+                                "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(r.code, 401);
+    reply_release(&r);
+    r = hear(fd, false);
+    assert_string_equal(r.body.bytes, "inline");
+    reply_release(&r);
+    close(fd);
+}
+
+static bool becomes(atomic_int *count, int value)
+{
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        if (atomic_load(count) == value)
+            return true;
+        sched_yield();
+    }
+    return false;
+}
+
+/* Uploads between two chunks hold no worker; those under way are not turned away. */
+static void waiting_uploads_hold_no_worker(void **state)
+{
+    (void)state;
+    settle();
+    enum { N = 12 };
+    int fd[N], before = atomic_load(&chunks);
+    for (int i = 0; i < N; i++) {
+        fd[i] = dial();
+        begin_upload(fd[i], HTTP_CHUNK * 2, "");
+        assert_true(put_pattern(fd[i], 0, HTTP_CHUNK + 1));
+        assert_true(becomes(&chunks, before + i + 1));
+    }
+    expect("GET /where", "", 200, "pool");
+    gate_set(false);
+    int held[THREADS + QUEUE];
+    for (int i = 0; i < THREADS + QUEUE; i++) {
+        held[i] = dial();
+        say(held[i], "GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
+        if (i < THREADS)
+            assert_true(gate_wait_for(i + 1));
+    }
+    while (workers_depth(workers) < QUEUE)
+        sched_yield();
+    for (int i = 0; i < N; i++)
+        assert_true(put_pattern(fd[i], HTTP_CHUNK + 1, HTTP_CHUNK - 1));
+    while (workers_depth(workers) < QUEUE + N)
+        sched_yield();
+    expect("GET /where", "", 503, NULL);
+    gate_set(true);
+    for (int i = 0; i < N; i++) {
+        struct reply r = hear(fd[i], false);
+        expect_sum(&r, HTTP_CHUNK * 2);
+        reply_release(&r);
+        close(fd[i]);
+    }
+    for (int i = 0; i < THREADS + QUEUE; i++) {
+        struct reply r = hear(held[i], false);
+        assert_string_equal(r.body.bytes, "pool");
+        reply_release(&r);
+        close(held[i]);
+    }
+}
+
+static void full_pool_says_so_at_once(void **state)
+{
+    (void)state;
+    gate_set(false);
+    int held[THREADS + QUEUE];
+    for (int i = 0; i < THREADS + QUEUE; i++) {
+        held[i] = dial();
+        say(held[i], "GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
+        if (i < THREADS)
+            assert_true(gate_wait_for(i + 1));
+    }
+    while (workers_depth(workers) < QUEUE)
+        sched_yield();
+    int fd = dial();
+    for (int i = 0; i < 3; i++) {
+        struct reply r = ask_on(fd, "GET /where HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_int_equal(r.code, 503);
+        assert_string_equal(field(&r, "Retry-After"), "1");
+        assert_non_null(strstr(r.body.bytes, "/problems/overloaded"));
+        reply_release(&r);
+        r = ask_on(fd, "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_int_equal(r.code, 200);
+        reply_release(&r);
+        r = ask_on(fd, "GET /who HTTP/1.1\r\nHost: x\r\nAuthorization: pool-user\r\n\r\n");
+        assert_int_equal(r.code, 503);
+        reply_release(&r);
+    }
+    close(fd);
+    gate_set(true);
+    for (int i = 0; i < THREADS + QUEUE; i++) {
+        struct reply r = hear(held[i], false);
+        assert_int_equal(r.code, 200);
+        reply_release(&r);
+        close(held[i]);
+    }
+}
+
+/* --- replies that stream out ---------------------------------------------------------------- */
+
+static struct reply fetch(const char *query, const char *version)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "GET /download?%s HTTP/%s\r\nHost: x\r\n\r\n", query, version);
+    return ask(text);
+}
+
+static void expect_pattern(const struct strbuf *body, size_t size)
+{
+    assert_int_equal(body->len, size);
+    for (size_t i = 0; i < size; i++)
+        if ((uint8_t)body->bytes[i] != pattern_byte(i))
+            fail_msg("byte %zu differs", i);
+}
+
+static void downloads_arrive_whole(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {
+        0, 1, HTTP_CHUNK - 1, HTTP_CHUNK, HTTP_CHUNK + 1, 3 * HTTP_CHUNK + 7};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        static const char *const versions[] = {"1.1", "1.0"};
+        for (size_t v = 0; v < 4; v++) {
+            char query[64];
+            snprintf(query, sizeof(query), "size=%zu&chunked=%zu", sizes[i], v / 2);
+            struct reply r = fetch(query, versions[v % 2]);
+            assert_int_equal(r.code, 200);
+            assert_int_equal(r.ending, WHOLE);
+            expect_pattern(&r.body, sizes[i]);
+            reply_release(&r);
+        }
+    }
+}
+
+static void a_part_is_never_taken_for_the_whole(void **state)
+{
+    (void)state;
+    static const char *const queries[] = {
+        "size=1000000&fail_at=600000",
+        "size=1000000&fail_at=524288",
+        "size=1000000&fail_at=600000&chunked=1",
+        "size=600000&claim=1000000",
+    };
+    static const char *const versions[] = {"1.1", "1.0"};
+    for (size_t i = 0; i < 2 * sizeof(queries) / sizeof(queries[0]); i++) {
+        struct reply r = fetch(queries[i / 2], versions[i % 2]);
+        if (r.code != 200 || r.ending != CUT || r.body.len > 600000)
+            fail_msg("%s: %d, ending %d after %zu", queries[i / 2], r.code, (int)r.ending,
+                     r.body.len);
+        reply_release(&r);
+    }
+}
+
+static void a_failure_before_the_first_byte_is_a_problem(void **state)
+{
+    (void)state;
+    settle();
+    int before = atomic_load(&released);
+    struct reply r = fetch("size=1000000&fail_at=0", "1.1");
+    assert_int_equal(r.code, 500);
+    assert_non_null(strstr(r.body.bytes, "/problems/corrupt"));
+    assert_true(becomes(&released, before + 1));
+    reply_release(&r);
+}
+
+/* Asks until the pool has room; the head of the reply is read, nothing of the body. */
+static int open_download(void)
+{
+    for (;;) {
+        struct strbuf head = STRBUF_INIT;
+        int fd = dial();
+        say(fd, "GET /download?size=100000000 HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_true(get_until(fd, "\r\n\r\n", &head));
+        bool accepted = strncmp(head.bytes, "HTTP/1.1 200", 12) == 0;
+        strbuf_release(&head);
+        if (accepted)
+            return fd;
+        close(fd);
+    }
+}
+
+static void slow_readers_hold_no_worker(void **state)
+{
+    (void)state;
+    settle();
+    enum { N = 12 };
+    int fd[N], before = atomic_load(&released);
+    for (int i = 0; i < N; i++)
+        fd[i] = open_download();
+    struct reply r; /* 503 while the pool still fills the sockets' buffers */
+    while ((r = ask_for("GET /where", "")).code == 503)
+        reply_release(&r);
+    assert_int_equal(r.code, 200);
+    reply_release(&r);
+    for (int i = 0; i < N; i++)
+        close(fd[i]);
+    assert_true(becomes(&released, before + N));
+}
+
+/* --- clients that go away ------------------------------------------------------------------- */
+
+static void leaving_clients_leave_nothing_behind(void **state)
+{
+    (void)state;
+    settle();
+    int before = atomic_load(&released);
+    int fd = dial();
+    begin_upload(fd, HTTP_CHUNK, "");
+    assert_true(put_pattern(fd, 0, 1000));
+    close(fd); /* in the middle of the body */
+    assert_true(becomes(&released, before + 1));
+
+    gate_set(false);
+    fd = dial();
+    begin_upload(fd, HTTP_CHUNK + 1, "X-Test: gate\r\n");
+    assert_true(put_pattern(fd, 0, HTTP_CHUNK + 1));
+    assert_true(gate_wait_for(1));
+    close(fd); /* while a worker has the chunk */
+    gate_set(true);
+    assert_true(becomes(&released, before + 2));
+
+    gate_set(false);
+    fd = dial();
+    say(fd, "GET /download?size=10000000&gated=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(gate_wait_for(1));
+    struct linger reset = {1, 0};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+    close(fd); /* while a worker reads the next piece */
+    gate_set(true);
+    assert_true(becomes(&released, before + 3));
+
+    gate_set(false);
+    fd = dial();
+    say(fd, "GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(gate_wait_for(1));
+    close(fd);
+    gate_set(true);
+    expect("GET /inline", "", 200, "inline");
+}
+
+/* --- the end -------------------------------------------------------------------------------- */
+
+static void *stop_server(void *grace_ms)
+{
+    http_stop(server, *(int *)grace_ms);
+    return NULL;
+}
+
+static bool refuses_connections(uint16_t port)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        int rc = connect(fd, (struct sockaddr *)&to, sizeof(to));
+        close(fd);
+        if (rc != 0)
+            return true;
+    }
+    return false;
+}
+
+static void stopping_finishes_what_is_in_flight(void **state)
+{
+    (void)state;
+    int grace = WAIT_MS, busy = dial(), idle = dial(), upload_fd = dial();
+    uint16_t port = http_port(server);
+    pthread_t stopper;
+    struct reply r = ask_on(idle, "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n");
+    reply_release(&r);
+    gate_set(false);
+    say(busy, "GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(gate_wait_for(1));
+    int before = atomic_load(&begun);
+    begin_upload(upload_fd, 5, "");
+    assert_true(becomes(&begun, before + 1));
+    pthread_create(&stopper, NULL, stop_server, &grace);
+    assert_true(refuses_connections(port));
+    r = ask_on(idle, "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_int_equal(r.code, 200);
+    assert_string_equal(field(&r, "Connection"), "close");
+    reply_release(&r);
+    gate_set(true);
+    r = hear(busy, false);
+    assert_int_equal(r.code, 200);
+    assert_string_equal(field(&r, "Connection"), "close");
+    reply_release(&r);
+    assert_true(put_pattern(upload_fd, 0, 5));
+    r = hear(upload_fd, false);
+    expect_sum(&r, 5);
+    reply_release(&r);
+    pthread_join(stopper, NULL);
+    assert_true(is_closed(busy) && is_closed(idle) && is_closed(upload_fd));
+    close(busy);
+    close(idle);
+    close(upload_fd);
+    start_server();
+}
+
+/* No grace: what a worker runs is waited for, what waits in the queue does not run. */
+static void stopping_ends_what_is_suspended(void **state)
+{
+    (void)state;
+    settle();
+    enum { HELD = THREADS + QUEUE };
+    int grace = 0, fd[HELD], download = dial(), before = atomic_load(&released);
+    pthread_t stopper;
+    uint16_t port = http_port(server);
+    gate_set(false);
+    say(download, "GET /download?size=10000000&gated=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(gate_wait_for(1));
+    for (int i = 0; i < HELD; i++) {
+        fd[i] = dial();
+        say(fd[i], "GET /gate HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_true(gate_wait_for(i + 2 < THREADS ? i + 2 : THREADS));
+    }
+    int lazy = dial();
+    say(lazy, "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n");
+    pthread_create(&stopper, NULL, stop_server, &grace);
+    assert_true(refuses_connections(port));
+    gate_set(true);
+    pthread_join(stopper, NULL);
+    assert_int_equal(atomic_load(&released), before + 1);
+    for (int i = 0; i < HELD; i++) {
+        assert_true(is_closed(fd[i]));
+        close(fd[i]);
+    }
+    assert_true(is_closed(download) && is_closed(lazy));
+    close(download);
+    close(lazy);
+    start_server();
+}
+
+/* Traffic of every kind while the server goes down, again and again. */
+static atomic_bool storm_over;
+
+static void *storm(void *arg)
+{
+    static const char *const requests[] = {
+        "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /where HTTP/1.1\r\nHost: x\r\n\r\nGET /hop HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /download?size=700000 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+        "POST /upload HTTP/1.1\r\nHost: x\r\nAuthorization: pool-user\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n",
+    };
+    uint16_t port = *(uint16_t *)arg;
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (size_t i = 0; !atomic_load(&storm_over); i++) {
+        char buf[4096];
+        const char *text = requests[i % (sizeof(requests) / sizeof(requests[0]))];
+        int fd = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && put(fd, text, strlen(text)) &&
+            i % 3)
+            (void)!recv(fd, buf, sizeof(buf), 0);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void stopping_under_load_is_clean(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 10; round++) {
+        pthread_t clients[3];
+        uint16_t port = http_port(server);
+        int before = atomic_load(&released);
+        atomic_store(&storm_over, false);
+        for (size_t i = 0; i < 3; i++)
+            pthread_create(&clients[i], NULL, storm, &port);
+        while (atomic_load(&released) < before + 20)
+            sched_yield();
+        http_stop(server, round % 2 ? 50 : 0);
+        atomic_store(&storm_over, true);
+        for (size_t i = 0; i < 3; i++)
+            pthread_join(clients[i], NULL);
+        start_server();
+    }
+    expect("GET /inline", "", 200, "inline");
+}
+
+static void bad_starts_say_why(void **state)
+{
+    (void)state;
+    static const struct route open_row[] = {{GET, "/x", 0, NULL, INLINE, get_inline, NULL}};
+    char taken[32];
+    snprintf(taken, sizeof(taken), "127.0.0.1:%u", http_port(server));
+    const struct {
+        struct http_options options;
+        const char *why;
+    } cases[] = {
+        {{.listen = taken}, "in use"},
+        {{.listen = "localhost"}, "not like"},
+        {{.listen = "127.0.0.1:99999"}, "not like"},
+        {{.listen = "127.0.0.1:"}, "not like"},
+        {{.listen = "[::1:80"}, "not like"},
+        {{.listen = "127.0.0.1:0", .routes = open_row, .route_count = 1}, "no roles"},
+        {{.listen = "127.0.0.1:0", .trusted_proxies = "10.0.0.0/33"}, "10.0.0.0"},
+        {{.listen = "127.0.0.1:0", .trusted_proxies = "proxy"}, "proxy"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct strbuf why = STRBUF_INIT;
+        struct http *h;
+        assert_int_equal(http_start(&cases[i].options, &h, &why), STATUS_INTERNAL);
+        if (!strstr(strbuf_cstr(&why), cases[i].why))
+            fail_msg("%s", strbuf_cstr(&why));
+        strbuf_release(&why);
+    }
+}
+
+static void requests_are_counted(void **state)
+{
+    (void)state;
+    expect("GET /items/one", "", 200, "one");
+    expect("GET /items/two", "", 200, "two");
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        struct reply r = ask_for("GET /metrics", "");
+        assert_int_equal(r.code, 200);
+        bool there = strstr(r.body.bytes, "http_requests_total{method=\"GET\","
+                                          "route=\"/items/{item}\",status=\"200\"}") &&
+                     strstr(r.body.bytes, "\nhttp_requests_in_flight 1\n") &&
+                     !strstr(r.body.bytes, "/items/one");
+        reply_release(&r);
+        if (there)
+            return;
+    }
+    fail_msg("the counters never came");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -951,6 +1619,24 @@ int main(void)
         cmocka_unit_test(json_bodies_are_strict),
         cmocka_unit_test(one_connection_serves_many),
         cmocka_unit_test(slow_bytes_make_a_request),
+        cmocka_unit_test(uploads_arrive_whole),
+        cmocka_unit_test(uploads_wait_for_the_checks),
+        cmocka_unit_test(refused_uploads_still_get_the_reply),
+        cmocka_unit_test(refused_uploads_do_not_go_on),
+        cmocka_unit_test(sizes_are_limited),
+        cmocka_unit_test(small_refused_bodies_cost_no_connection),
+        cmocka_unit_test(waiting_uploads_hold_no_worker),
+        cmocka_unit_test(full_pool_says_so_at_once),
+        cmocka_unit_test(downloads_arrive_whole),
+        cmocka_unit_test(a_part_is_never_taken_for_the_whole),
+        cmocka_unit_test(a_failure_before_the_first_byte_is_a_problem),
+        cmocka_unit_test(slow_readers_hold_no_worker),
+        cmocka_unit_test(leaving_clients_leave_nothing_behind),
+        cmocka_unit_test(requests_are_counted),
+        cmocka_unit_test(bad_starts_say_why),
+        cmocka_unit_test(stopping_finishes_what_is_in_flight),
+        cmocka_unit_test(stopping_ends_what_is_suspended),
+        cmocka_unit_test(stopping_under_load_is_clean),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
