@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTION_MEMORY = 64 * 1024, BACKLOG = 1024, POLL_MS = 5 };
+enum { BACKLOG = 1024, POLL_MS = 5 };
 
 /* --- the routes of every service ------------------------------------------------------------ */
 
@@ -119,10 +119,11 @@ static enum status handle(struct http_request *req)
 
 /* libmicrohttpd calls without body bytes once for the headers, once when the whole request is
  * here, and again after each resume. */
-static enum MHD_Result advance(struct http_request *req, const char *method, const char *version)
+static enum MHD_Result advance(struct http_request *req, const char *url, const char *method,
+                               const char *version)
 {
     if (req->phase == PHASE_HEADERS) {
-        http_receive(req, method, version);
+        http_receive(req, url, method, version);
         req->phase = PHASE_ADMIT;
         if (!req->code && !http_run(req, http_admit))
             return MHD_YES;
@@ -148,12 +149,11 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
     struct http *h = cls;
     struct http_request *req = *ctx;
     (void)conn;
-    (void)url;
     if (!req || atomic_load(&h->stopping))
         return MHD_NO;
     log_set_request_id(req->id);
     enum MHD_Result result =
-        *upload_len ? http_upload(req, upload, upload_len) : advance(req, method, version);
+        *upload_len ? http_upload(req, upload, upload_len) : advance(req, url, method, version);
     log_set_request_id(NULL);
     return result;
 }
@@ -237,7 +237,7 @@ static struct MHD_Daemon *start_daemon(struct http *h, int fd, size_t connection
         on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cpus > 2 ? cpus : 2),
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+        h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
         MHD_OPTION_END);

@@ -26,12 +26,25 @@ static bool is_token(const char *s, size_t len)
     return len > 0 && strspn(s, token_chars) == len;
 }
 
+/* libmicrohttpd 0.9.75 joins a folded line to the name of the field before, not to its value: these
+ * two must not hide so behind a longer name. */
+static bool hides_framing(const char *name)
+{
+    static const char *const fields[] = {"Content-Length", "Transfer-Encoding"};
+    for (size_t i = 0; i < 2; i++) {
+        size_t len = strlen(fields[i]);
+        if (strncasecmp(name, fields[i], len) == 0 && name[len])
+            return true;
+    }
+    return false;
+}
+
 static enum MHD_Result check_field(void *cls, enum MHD_ValueKind kind, const char *name,
                                    size_t name_len, const char *value, size_t value_len)
 {
     struct field_check *check = cls;
     (void)kind;
-    if (!is_token(name, name_len))
+    if (!is_token(name, name_len) || hides_framing(name))
         check->fault = "header field name";
     if (value && memchr(value, '\0', value_len))
         check->fault = "NUL in a header field";
@@ -57,10 +70,20 @@ static bool parse_length(const char *text, uint64_t *out)
     return *out < UINT64_MAX;
 }
 
+/* libmicrohttpd 0.9.75 ends the target at a NUL, though the request line goes on. The version
+ * stands behind the line's target in the same buffer, so the gap between them tells. */
+static bool target_is_cut(const struct http_request *req, const char *url, const char *version)
+{
+    uintptr_t gap = (uintptr_t)version - (uintptr_t)url;
+    return gap > strlen(req->target) + 1 && gap < HTTP_CONNECTION_MEMORY;
+}
+
 /* What the body's length is, or what is wrong. */
-static const char *framing_fault(struct http_request *req, const char *version)
+static const char *framing_fault(struct http_request *req, const char *url, const char *version)
 {
     struct field_check check = {0, NULL};
+    if (target_is_cut(req, url, version))
+        return "NUL in the target";
     MHD_get_connection_values_n(req->conn, MHD_HEADER_KIND, check_field, &check);
     if (check.fault)
         return check.fault;
@@ -180,11 +203,12 @@ enum status http_admit(struct http_request *req)
 
 /* --- the first look ------------------------------------------------------------------------- */
 
-void http_receive(struct http_request *req, const char *method, const char *version)
+void http_receive(struct http_request *req, const char *url, const char *method,
+                  const char *version)
 {
     choose_request_id(req);
     http_peer_find(req);
-    const char *fault = framing_fault(req, version);
+    const char *fault = framing_fault(req, url, version);
     if (fault) {
         /* Where this request ends, and the next one begins, is anybody's guess. */
         req->close = true;

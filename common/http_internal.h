@@ -12,7 +12,7 @@
 
 /* A failed request's body up to this size is read and thrown away, so that the connection lives
  * on; of a larger one at most this much, so that the reply is not lost to a reset. */
-enum { HTTP_DISCARD_MAX = 64 * 1024 };
+enum { HTTP_DISCARD_MAX = 64 * 1024, HTTP_CONNECTION_MEMORY = 64 * 1024 };
 
 struct ip_range {
     uint8_t address[16]; /* IPv4 as ::ffff:a.b.c.d */
@@ -114,7 +114,8 @@ bool http_suspend(struct http_request *req, void (*job)(void *req), bool admitte
 void http_resume(struct http_request *req);
 
 /* http_admit.c: everything before the body. */
-void http_receive(struct http_request *req, const char *method, const char *version);
+void http_receive(struct http_request *req, const char *url, const char *method,
+                  const char *version);
 enum status http_admit(struct http_request *req);
 
 /* http_body.c: the body on its way in. */
