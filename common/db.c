@@ -290,7 +290,7 @@ void db_release(struct db_conn *c)
 /* Any time from 0 to a limit that doubles with each try. */
 static void sleep_jitter(unsigned tries)
 {
-    unsigned limit = JITTER_MS << tries, r;
+    unsigned limit = (unsigned)JITTER_MS << tries, r;
     secret_random(&r, sizeof(r));
     unsigned ms = r % (limit < JITTER_MAX_MS ? limit : JITTER_MAX_MS);
     nanosleep(&(struct timespec){0, (long)ms * 1000000}, NULL);
