@@ -1,5 +1,132 @@
+#include "command.h"
 #include "delivery-hub_embed.h"
-int main(void)
+#include "health.h"
+#include "listen.h"
+#include "relay.h"
+#include "routes.h"
+#include "service.h"
+#include "token.h"
+
+enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 60 * 1000 };
+enum demo_login { DEMO_OFF, DEMO_ON, DEMO_FORCE };
+
+static struct {
+    const char *listen, *token_key, *mysql_url, *redis_url, *cors_origin, *trusted_proxies;
+    int64_t capacity, workers, connections, demo_login;
+} config;
+
+static const struct config_option options[] = {
+    {"HUB_LISTEN", CONFIG_STRING, &config.listen, "127.0.0.1:8200", "address and port", 0, 0, NULL},
+    {"HUB_TOKEN_KEY", CONFIG_SECRET, &config.token_key, NULL,
+     "key of the tokens (JWT, HS256), 32 bytes or more", TOKEN_KEY_MIN, 0, NULL},
+    {"MYSQL_URL", CONFIG_SECRET, &config.mysql_url, NULL, "mysql://user:password@host:3306/db", 0,
+     0, NULL},
+    {"REDIS_URL", CONFIG_SECRET, &config.redis_url, NULL, "redis://host:6379", 0, 0, NULL},
+    {"HUB_CAPACITY", CONFIG_INT, &config.capacity, "3", "most orders a partner may hold", 1,
+     1000000, NULL},
+    {"HUB_WORKERS", CONFIG_INT, &config.workers, "16", "threads, each with a database connection",
+     1, 512, NULL},
+    {"HUB_CONNECTIONS", CONFIG_INT, &config.connections, "20000", "most clients connected", 1,
+     1000000, NULL},
+    {"HUB_CORS_ORIGIN", CONFIG_STRING, &config.cors_origin, "",
+     "one origin that pages may call from", 0, 0, NULL},
+    {"TRUSTED_PROXIES", CONFIG_STRING, &config.trusted_proxies, "",
+     "addresses whose X-Forwarded-For counts", 0, 0, NULL},
+    {"HUB_DEMO_LOGIN", CONFIG_CHOICE, &config.demo_login, "0",
+     "POST /demo/login mints tokens without a password; other than on loopback only by force", 0, 0,
+     "0|1|force"},
+};
+
+static void check_demo_login(void)
 {
-    return (int)delivery_hub_web.n;
+    struct strbuf why = STRBUF_INIT;
+    if (config.demo_login != DEMO_ON || listen_is_loopback(config.listen))
+        return;
+    strbuf_addf(&why, "1 on %s would let anybody in; force means it", config.listen);
+    service_die("HUB_DEMO_LOGIN", &why);
+}
+
+static struct db *open_db(void)
+{
+    struct strbuf why = STRBUF_INIT;
+    struct db *db;
+    const struct db_options o = {
+        .url = config.mysql_url,
+        .connections_max = (size_t)config.workers + 2, /* and the two jobs */
+        .schema = &delivery_hub_schema,
+    };
+    if (db_new(&o, &db, &why))
+        service_die("MYSQL_URL", &why);
+    health_add("mysql", db_health, db);
+    return db;
+}
+
+/* Redis carries events only, and they can wait: it belongs to readiness until it was reached
+ * once, so that a wrong address is seen at deployment, but an outage turns nobody away. */
+static bool redis_reached(void *redis, struct strbuf *why)
+{
+    return redis_epoch(redis) > 0 || redis_health(redis, why);
+}
+
+static struct redis *open_redis(void)
+{
+    struct strbuf why = STRBUF_INIT;
+    struct redis *redis;
+    if (redis_new(&(struct redis_options){.url = config.redis_url}, &redis, &why))
+        service_die("REDIS_URL", &why);
+    health_add("redis", redis_reached, redis);
+    return redis;
+}
+
+static struct http *serve(struct workers *workers)
+{
+    struct strbuf why = STRBUF_INIT;
+    struct http *http;
+    const struct http_options o = {
+        .listen = config.listen,
+        .routes = hub_routes,
+        .route_count = hub_route_count,
+        .authenticate = hub_authenticate,
+        .workers = workers,
+        .connections_max = (size_t)config.connections,
+        .body_max = 8 * 1024,
+        .cors_origin = config.cors_origin[0] ? config.cors_origin : NULL,
+        .trusted_proxies = config.trusted_proxies[0] ? config.trusted_proxies : NULL,
+    };
+    if (http_start(&o, &http, &why))
+        service_die("HUB_LISTEN", &why);
+    service_started(config.listen);
+    return http;
+}
+
+int main(int argc, char **argv)
+{
+    service_init("delivery-hub", "order assignment over HTTP", options,
+                 sizeof(options) / sizeof(options[0]), argc, argv);
+    check_demo_login();
+    struct db *db = open_db();
+    struct redis *redis = open_redis();
+    struct relay relay;
+    relay_init(&relay, db, redis);
+    struct job *publish = job_start(relay_publish, &relay, RELAY_EVERY_MS);
+    struct job *sweep = job_start(command_sweep, db, SWEEP_EVERY_MS);
+    struct workers *workers = workers_new("http", (size_t)config.workers, QUEUE_MAX);
+    hub_routes_init(&(struct hub){
+        .db = db,
+        .relay = publish,
+        .token_key = config.token_key,
+        .capacity = config.capacity,
+        .demo_login = config.demo_login != DEMO_OFF,
+    });
+    struct http *http = serve(workers);
+
+    service_wait();
+
+    http_stop(http, SERVICE_DRAIN_MS);
+    workers_free(workers);
+    job_stop(sweep);
+    job_stop(publish);
+    redis_free(redis);
+    db_free(db);
+    return service_exit();
 }

@@ -1,0 +1,87 @@
+#include "login.h"
+#include "clock.h"
+#include "orders.h"
+#include "token.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { DEMO_PARTNERS = 50, DEMO_TOKEN_S = 12 * 3600 };
+
+static const struct {
+    const char *name;
+    unsigned role;
+} role_names[] = {{"customer", CUSTOMER}, {"partner", PARTNER}, {"dispatcher", DISPATCHER}};
+
+enum status login_bearer(struct http_request *req, const char *key, struct principal *who)
+{
+    const char *header = http_header(req, "Authorization");
+    const char *token = token_bearer(header);
+    struct token_claims claims;
+    if (!header)
+        return STATUS_OK;
+    if (!token)
+        return http_fail(req, STATUS_UNAUTHENTICATED, "only bearer tokens are taken");
+    if (token_verify((const uint8_t *)key, strlen(key), token, strlen(token),
+                     clock_unix_ms() / 1000, &claims) ||
+        !name_valid(claims.sub, PERSON_MAX))
+        return http_fail(req, STATUS_UNAUTHENTICATED, "the token is not valid");
+    snprintf(who->id, sizeof(who->id), "%s", claims.sub);
+    for (size_t i = 0; i < sizeof(role_names) / sizeof(role_names[0]); i++) {
+        if (strcmp(claims.role, role_names[i].name) == 0)
+            who->roles = role_names[i].role;
+    }
+    return STATUS_OK;
+}
+
+/* NULL for an account that there is not. */
+static const char *demo_role(const char *account)
+{
+    char name[16];
+    if (strcmp(account, "carla") == 0)
+        return "customer";
+    if (strcmp(account, "dora") == 0)
+        return "dispatcher";
+    for (int i = 1; i <= DEMO_PARTNERS; i++) {
+        snprintf(name, sizeof(name), "p%d", i);
+        if (strcmp(account, name) == 0)
+            return "partner";
+    }
+    return NULL;
+}
+
+static enum status reply_token(struct http_request *req, const char *key, const char *account,
+                               const char *role)
+{
+    struct token_claims claims = {.exp = clock_unix_ms() / 1000 + DEMO_TOKEN_S};
+    struct strbuf token = STRBUF_INIT;
+    char expires[RFC3339_SIZE];
+    snprintf(claims.sub, sizeof(claims.sub), "%s", account);
+    snprintf(claims.role, sizeof(claims.role), "%s", role);
+    rfc3339_format(claims.exp * 1000, expires);
+    token_sign((const uint8_t *)key, strlen(key), &claims, &token);
+    json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "token", token.bytes, "sub", account, "role",
+                             role, "expires", expires);
+    strbuf_release(&token);
+    http_set_header(req, "Cache-Control", "no-store");
+    return http_reply_json(req, 200, body);
+}
+
+enum status login_demo(struct http_request *req, const char *key)
+{
+    const char *account, *role;
+    struct strbuf why = STRBUF_INIT;
+    json_t *body;
+    enum status st = http_body_json(req, &body);
+    if (st)
+        return st;
+    st = json_take(body, &why, "{s:s !}", "account", &account);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    if (st)
+        return st;
+    role = demo_role(account);
+    if (!role)
+        return http_fail(req, STATUS_UNPROCESSABLE, "there is no such demo account");
+    return reply_token(req, key, account, role);
+}

@@ -1,0 +1,217 @@
+#include "orders_db.h"
+#include "order_json.h"
+#include <stdio.h>
+
+/* SYSDATE, not NOW: NOW is the time at which the statement began, which for FOR UPDATE is before
+ * the wait for the lock, so that a later transition could carry an earlier time. */
+#define SELECT_ORDER                                                                               \
+    "SELECT id, status, version, fence, customer, partner, pickup, dropoff, note, fee_cents, "     \
+    "created_at, updated_at, SYSDATE(3) FROM orders "
+
+static void copy_text(const struct db_rows *rows, unsigned i, char *out, size_t size)
+{
+    const char *text = db_text(rows, i, NULL);
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+/* "2026-01-31 09:00:00.123", in UTC, to RFC 3339. */
+static void copy_time(const struct db_rows *rows, unsigned i, char out[RFC3339_SIZE])
+{
+    const char *text = db_text(rows, i, NULL);
+    snprintf(out, RFC3339_SIZE, "%.23sZ", text ? text : "");
+    out[10] = 'T';
+}
+
+/* And back: the stores take the T, but not the Z. */
+static struct sql_value sql_time(const char rfc3339[RFC3339_SIZE])
+{
+    return (struct sql_value){SQL_TYPE_TEXT, 0, rfc3339, RFC3339_SIZE - sizeof("Z")};
+}
+
+static enum status read_order(const struct db_rows *rows, struct order *out)
+{
+    *out = (struct order){
+        .id = db_i64(rows, 0),
+        .version = db_i64(rows, 2),
+        .fence = db_i64(rows, 3),
+        .fee_cents = db_i64(rows, 9),
+    };
+    copy_text(rows, 4, out->customer, sizeof(out->customer));
+    copy_text(rows, 5, out->partner, sizeof(out->partner));
+    copy_text(rows, 6, out->pickup, sizeof(out->pickup));
+    copy_text(rows, 7, out->dropoff, sizeof(out->dropoff));
+    copy_text(rows, 8, out->note, sizeof(out->note));
+    copy_time(rows, 10, out->created_at);
+    copy_time(rows, 11, out->updated_at);
+    copy_time(rows, 12, out->read_at);
+    /* A state that only a newer version of this program knows. */
+    return order_state_parse(db_text(rows, 1, NULL), &out->state) ? STATUS_INTERNAL : STATUS_OK;
+}
+
+enum status orders_load(struct db_conn *c, int64_t id, enum orders_read how, struct order *out)
+{
+    static const char *const sql[] = {
+        [READ_COMMITTED] = SELECT_ORDER "WHERE id = ?",
+        [READ_LOCKED] = SELECT_ORDER "WHERE id = ? FOR UPDATE",
+    };
+    struct db_rows *rows;
+    enum status st = db_query(c, sql[how], SQL(SQL_I64(id)), &rows);
+    if (st)
+        return st;
+    st = db_next(rows) ? read_order(rows, out) : STATUS_NOT_FOUND;
+    db_rows_free(rows);
+    return st;
+}
+
+static enum status add_event(struct db_conn *c, const struct order *o, const char *event,
+                             const char *actor)
+{
+    struct strbuf body = STRBUF_INIT;
+    order_write(o, &body);
+    enum status st = db_exec(c,
+                             "INSERT INTO outbox (order_id, version, event, actor, body, "
+                             "created_at) VALUES (?, ?, ?, ?, ?, ?)",
+                             SQL(SQL_I64(o->id), SQL_I64(o->version), SQL_TEXT(event),
+                                 SQL_TEXT(actor), SQL_TEXT(body.bytes), sql_time(o->updated_at)),
+                             NULL);
+    strbuf_release(&body);
+    return st;
+}
+
+enum status orders_insert(struct db_conn *c, struct order *o)
+{
+    enum status st = db_exec(c,
+                             "INSERT INTO orders (status, version, fence, customer, pickup, "
+                             "dropoff, note, fee_cents, created_at, updated_at) "
+                             "VALUES ('pending', 1, 0, ?, ?, ?, ?, ?, NOW(3), NOW(3))",
+                             SQL(SQL_TEXT(o->customer), SQL_TEXT(o->pickup), SQL_TEXT(o->dropoff),
+                                 SQL_TEXT(o->note), SQL_I64(o->fee_cents)),
+                             NULL);
+    if (!st)
+        st = orders_load(c, (int64_t)db_insert_id(c), READ_COMMITTED, o);
+    if (!st)
+        st = add_event(c, o, "created", o->customer);
+    return st;
+}
+
+enum status orders_save(struct db_conn *c, const struct order *o, const char *event,
+                        const char *actor)
+{
+    uint64_t changed;
+    enum status st = db_exec(c,
+                             "UPDATE orders SET status = ?, version = ?, fence = ?, partner = ?, "
+                             "updated_at = ? WHERE id = ? AND version = ?",
+                             SQL(SQL_TEXT(order_state_name(o->state)), SQL_I64(o->version),
+                                 SQL_I64(o->fence), SQL_TEXT(o->partner[0] ? o->partner : NULL),
+                                 sql_time(o->updated_at), SQL_I64(o->id), SQL_I64(o->version - 1)),
+                             &changed);
+    if (st)
+        return st;
+    return changed ? add_event(c, o, event, actor) : STATUS_CONTENDED;
+}
+
+enum status partner_lock(struct db_conn *c, const char *partner)
+{
+    struct db_rows *rows;
+    enum status st = db_query(c, "SELECT id FROM partners WHERE id = ? FOR UPDATE",
+                              SQL(SQL_TEXT(partner)), &rows);
+    if (st)
+        return st;
+    bool found = db_next(rows);
+    db_rows_free(rows);
+    if (found)
+        return STATUS_OK;
+    /* Their first accept. Whoever comes second to the same key waits here for the first. */
+    return db_exec(c, "INSERT INTO partners (id) VALUES (?) ON DUPLICATE KEY UPDATE id = id",
+                   SQL(SQL_TEXT(partner)), NULL);
+}
+
+enum status partner_held(struct db_conn *c, const char *partner, int64_t *held)
+{
+    struct db_rows *rows;
+    enum status st = db_query(c,
+                              "SELECT COUNT(*) FROM orders FORCE INDEX (by_partner_status) "
+                              "WHERE partner = ? AND status IN ('assigned', 'picked_up')",
+                              SQL(SQL_TEXT(partner)), &rows);
+    if (st)
+        return st;
+    db_next(rows);
+    *held = db_i64(rows, 0);
+    db_rows_free(rows);
+    return STATUS_OK;
+}
+
+/* --- lists: each statement walks one index backwards from a key, and stops at its limit --------
+ */
+
+/* The index is forced since the optimizer likes a reference to the first column better than a
+ * range over both: it then walks every entry above the key before the first row of the page. */
+#define PAGE(index, where)                                                                         \
+    SELECT_ORDER "FORCE INDEX (" index ") WHERE " where "id < ? ORDER BY id DESC LIMIT ?"
+
+enum whose { ALL, OF_CUSTOMER, OF_PARTNER };
+
+static const char *const page_sql[][2] = {
+    [ALL] = {PAGE("PRIMARY", ""), PAGE("by_status", "status = ? AND ")},
+    [OF_CUSTOMER] = {PAGE("by_customer", "customer = ? AND "),
+                     PAGE("by_customer_status", "customer = ? AND status = ? AND ")},
+    [OF_PARTNER] = {PAGE("by_partner", "partner = ? AND "),
+                    PAGE("by_partner_status", "partner = ? AND status = ? AND ")},
+};
+
+static enum status query_page(struct db_conn *c, const struct orders_query *q, enum whose whose,
+                              const enum order_state *status, struct db_rows **out)
+{
+    struct sql_value values[4];
+    size_t n = 0;
+    if (whose != ALL)
+        values[n++] = SQL_TEXT(q->who->id);
+    if (status)
+        values[n++] = SQL_TEXT(order_state_name(*status));
+    values[n++] = SQL_I64(q->after);
+    values[n++] = SQL_I64((int64_t)q->limit + 1); /* one more tells whether there are more */
+    return db_query(c, page_sql[whose][status != NULL], values, n, out);
+}
+
+/* Two sorted walks into one. An order that was taken between the two reads is in both. */
+static enum status merge(struct db_rows *mine, struct db_rows *pending, size_t limit,
+                         struct order *out, size_t *n, bool *more)
+{
+    bool a = db_next(mine), b = db_next(pending);
+    enum status st = STATUS_OK;
+    for (*n = 0; !st && *n < limit && (a || b); ++*n) {
+        int64_t id_a = a ? db_i64(mine, 0) : 0, id_b = b ? db_i64(pending, 0) : 0;
+        st = read_order(id_a >= id_b ? mine : pending, &out[*n]);
+        if (id_a >= id_b)
+            a = db_next(mine);
+        if (id_b >= id_a)
+            b = db_next(pending);
+    }
+    *more = a || b;
+    return st;
+}
+
+/* The index that has the caller's orders together. */
+static enum whose whose_orders(unsigned role)
+{
+    if (role == PARTNER)
+        return OF_PARTNER;
+    return role == CUSTOMER ? OF_CUSTOMER : ALL;
+}
+
+enum status orders_list(struct db_conn *c, const struct orders_query *q, struct order *out,
+                        size_t *n, bool *more)
+{
+    static const enum order_state only_pending = ORDER_PENDING;
+    struct db_rows *mine = NULL, *pending = NULL;
+    enum status st = STATUS_OK;
+    if (q->who->role == PARTNER && (!q->status || *q->status == ORDER_PENDING))
+        st = query_page(c, q, ALL, &only_pending, &pending);
+    if (!st)
+        st = query_page(c, q, whose_orders(q->who->role), q->status, &mine);
+    if (!st)
+        st = merge(mine, pending, q->limit, out, n, more);
+    db_rows_free(pending);
+    db_rows_free(mine);
+    return st;
+}

@@ -1,0 +1,94 @@
+#include "reply.h"
+#include "order_json.h"
+#include <stdio.h>
+#include <string.h>
+
+void reply_order(struct reply *r, int code, const struct order *o)
+{
+    r->code = code;
+    r->order = o->id;
+    r->version = o->version;
+    strbuf_reset(&r->body);
+    order_write(o, &r->body);
+}
+
+void reply_refuse(struct reply *r, enum status st, const char *reason, const struct order *o,
+                  const char *detail)
+{
+    r->code = status_http(st);
+    r->order = r->version = 0;
+    strbuf_reset(&r->body);
+    json_t *members = json_pack("{s:s, s:s, s:s*}", "detail", detail, "reason", reason, "state",
+                                o ? order_state_name(o->state) : NULL);
+    json_write(&r->body, members);
+    json_decref(members);
+}
+
+static enum status refusal_status(int code)
+{
+    static const enum status refusals[] = {STATUS_NOT_FOUND, STATUS_CONFLICT,
+                                           STATUS_PRECONDITION_FAILED, STATUS_UNPROCESSABLE,
+                                           STATUS_PRECONDITION_REQUIRED};
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (status_http(refusals[i]) == code)
+            return refusals[i];
+    }
+    return STATUS_INTERNAL;
+}
+
+static enum status send_refusal(struct http_request *req, const struct reply *r)
+{
+    enum status st = refusal_status(r->code);
+    struct strbuf why = STRBUF_INIT;
+    json_t *members = NULL, *value;
+    const char *name;
+    if (json_parse(strbuf_cstr(&r->body), r->body.len, &members, &why))
+        st = http_fail(req, STATUS_INTERNAL, "the recorded answer cannot be read: %s",
+                       strbuf_cstr(&why));
+    json_object_foreach(members, name, value)
+    {
+        if (strcmp(name, "detail") == 0)
+            http_fail(req, st, "%s", json_string_value(value));
+        else
+            http_fail_member(req, name, json_string_value(value));
+    }
+    json_decref(members);
+    strbuf_release(&why);
+    return st;
+}
+
+enum status reply_send(struct http_request *req, const struct reply *r)
+{
+    char text[64];
+    if (r->code >= 400)
+        return send_refusal(req, r);
+    etag_format(r->version, text);
+    http_set_header(req, "ETag", text);
+    if (r->code == 201) {
+        snprintf(text, sizeof(text), "/orders/%lld", (long long)r->order);
+        http_set_header(req, "Location", text);
+    }
+    return http_reply(req, r->code, "application/json", r->body.bytes, r->body.len);
+}
+
+void etag_format(int64_t version, char out[ETAG_SIZE])
+{
+    snprintf(out, ETAG_SIZE, "\"v%lld\"", (long long)version);
+}
+
+bool etag_matches(const char *if_none_match, const char *etag)
+{
+    const char *p = if_none_match;
+    size_t len = strlen(etag);
+    if (p && strcmp(p, "*") == 0)
+        return true;
+    while (p && *p) {
+        p += strspn(p, " \t,");
+        if (strncmp(p, "W/", 2) == 0)
+            p += 2;
+        if (strncmp(p, etag, len) == 0 && strchr(", \t", p[len]))
+            return true;
+        p += strcspn(p, ",");
+    }
+    return false;
+}

@@ -1,0 +1,26 @@
+/* What a write answers. It is made inside the transaction, so that it can be recorded there, and
+ * sent after the commit. */
+#pragma once
+#include "http.h"
+#include "orders.h"
+
+struct reply {
+    int code;           /* HTTP: 200, 201, or a refusal's 404, 409, 412, 422, 428 */
+    int64_t order;      /* for Location; 0: none */
+    int64_t version;    /* for ETag; 0: none */
+    struct strbuf body; /* JSON: the order, or the members of the problem */
+};
+
+/* Each makes `r` anew. */
+void reply_order(struct reply *r, int code, const struct order *o);
+/* `reason` is a stable word for programs ("state", "capacity", ...), `detail` for people; `o` (or
+ * NULL) adds its state. */
+void reply_refuse(struct reply *r, enum status st, const char *reason, const struct order *o,
+                  const char *detail);
+enum status reply_send(struct http_request *req, const struct reply *r);
+
+/* "\"v3\"", of one version of an order. */
+enum { ETAG_SIZE = 32 };
+void etag_format(int64_t version, char out[ETAG_SIZE]);
+/* Does an If-None-Match header (or NULL) name the tag? Weak comparison, RFC 9110, 13.1.2. */
+bool etag_matches(const char *if_none_match, const char *etag);

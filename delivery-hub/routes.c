@@ -1,0 +1,385 @@
+#include "routes.h"
+#include "advance.h"
+#include "assign.h"
+#include "command.h"
+#include "delivery-hub_embed.h"
+#include "login.h"
+#include "order_json.h"
+#include "orders_db.h"
+#include "reply.h"
+#include "secret.h"
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE_DEFAULT = 20 };
+
+static struct hub hub;
+
+static struct actor caller(const struct http_request *req)
+{
+    const struct principal *p = http_principal(req);
+    return (struct actor){p->id, p->roles};
+}
+
+/* The {order} of the path. What cannot be an id is the id of no order. */
+static enum status order_id(struct http_request *req, int64_t *id)
+{
+    const char *text = http_param(req, "order");
+    size_t len = strlen(text);
+    if (len > 18 || text[0] == '0' || strspn(text, "0123456789") != len)
+        return http_fail(req, STATUS_NOT_FOUND, "there is no such order");
+    *id = strtoll(text, NULL, 10);
+    return STATUS_OK;
+}
+
+/* What a failure of the database means to a client. */
+static enum status store_failed(struct http_request *req, enum status st)
+{
+    switch (st) {
+    case STATUS_UNAVAILABLE:
+        return http_fail(req, st, "the order database does not answer; nothing was changed");
+    case STATUS_OVERLOADED:
+        return http_fail(req, st, "others are at the same rows; nothing was changed");
+    case STATUS_OUTCOME_UNKNOWN:
+        return http_fail(req, st,
+                         "the database went away while it committed: read the order, or send this "
+                         "again with its Idempotency-Key");
+    case STATUS_NOT_FOUND:
+        return http_fail(req, st, "there is no such order");
+    default:
+        return st;
+    }
+}
+
+/* --- writes ----------------------------------------------------------------------------------- */
+
+/* Only a body of its own makes a request with the same key another request. */
+static void hash_request(const struct http_request *req, uint8_t out[32])
+{
+    struct strbuf what = STRBUF_INIT;
+    size_t len;
+    const uint8_t *body = http_body(req, &len);
+    const char *order = http_param(req, "order");
+    strbuf_addf(&what, "%s\n%s\n", http_route(req)->pattern, order ? order : "");
+    strbuf_add(&what, body, len);
+    secret_sha256(what.bytes, what.len, out);
+    strbuf_release(&what);
+}
+
+static enum status run_command(struct http_request *req,
+                               enum status (*work)(struct db_conn *c, struct command *cmd),
+                               void *arg)
+{
+    struct command cmd = {
+        .caller = http_principal(req)->id,
+        .key = http_header(req, "Idempotency-Key"),
+        .work = work,
+        .arg = arg,
+    };
+    if (cmd.key && !command_key_valid(cmd.key))
+        return http_fail(req, STATUS_BAD_REQUEST,
+                         "Idempotency-Key must be 1 to %d printable characters without blanks",
+                         IDEMPOTENCY_KEY_MAX);
+    hash_request(req, cmd.request);
+    enum status st = command_run(hub.db, &cmd);
+    job_wake(hub.relay);
+    st = st ? store_failed(req, st) : reply_send(req, &cmd.reply);
+    strbuf_release(&cmd.reply.body);
+    return st;
+}
+
+static enum status create_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o = *(const struct order *)cmd->arg;
+    enum status st = orders_insert(c, &o);
+    if (!st)
+        reply_order(&cmd->reply, 201, &o);
+    return st;
+}
+
+static enum status post_order(struct http_request *req)
+{
+    struct order o = {0};
+    struct strbuf why = STRBUF_INIT;
+    json_t *body;
+    enum status st = http_body_json(req, &body);
+    if (st)
+        return st;
+    st = order_parse(body, &o, &why);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    if (st)
+        return st;
+    snprintf(o.customer, sizeof(o.customer), "%.*s", PERSON_MAX, http_principal(req)->id);
+    return run_command(req, create_work, &o);
+}
+
+/* The reply to what became of an order. What its state decides is final, as success is; any other
+ * failure goes back as it is. */
+static enum status conclude(struct command *cmd, enum status st, const struct order *o)
+{
+    static const struct {
+        enum status st;
+        const char *reason, *detail;
+    } refusals[] = {
+        {STATUS_CONFLICT, "state", "the order's state does not allow this"},
+        {STATUS_PRECONDITION_REQUIRED, "fence", "the body must quote the order's fence"},
+        {STATUS_PRECONDITION_FAILED, "fence", "the order went through other hands since"},
+    };
+    if (!st)
+        reply_order(&cmd->reply, 200, o);
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (st != refusals[i].st)
+            continue;
+        reply_refuse(&cmd->reply, st, refusals[i].reason, o, refusals[i].detail);
+        return STATUS_OK;
+    }
+    return st;
+}
+
+static enum status accept_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o;
+    enum status st = assign(c, cmd->arg, &o);
+    if (st != STATUS_CONFLICT || o.state != ORDER_PENDING)
+        return conclude(cmd, st, &o);
+    reply_refuse(&cmd->reply, st, "capacity", &o, "you hold as many orders as you may");
+    return STATUS_OK;
+}
+
+static enum status post_accept(struct http_request *req)
+{
+    struct assignment a = {.partner = http_principal(req)->id, .capacity = hub.capacity};
+    size_t len;
+    enum status st = order_id(req, &a.order);
+    if (st)
+        return st;
+    http_body(req, &len);
+    if (len)
+        return http_fail(req, STATUS_UNPROCESSABLE, "accept takes no body");
+    return run_command(req, accept_work, &a);
+}
+
+static enum status advance_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o;
+    enum status st = advance(c, cmd->arg, &o);
+    return conclude(cmd, st, &o);
+}
+
+/* {"fence":1}, or no body. */
+static enum status take_fence(struct http_request *req, int64_t *fence)
+{
+    struct strbuf why = STRBUF_INIT;
+    json_int_t number = 0;
+    json_t *body;
+    size_t len;
+    http_body(req, &len);
+    if (len == 0)
+        return STATUS_OK;
+    enum status st = http_body_json(req, &body);
+    if (st)
+        return st;
+    st = json_take(body, &why, "{s?I !}", "fence", &number);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    *fence = number;
+    return st;
+}
+
+static enum status post_advance(struct http_request *req, enum order_action action)
+{
+    struct advance a = {.action = action, .who = caller(req)};
+    enum status st = order_id(req, &a.order);
+    if (!st)
+        st = take_fence(req, &a.fence);
+    return st ? st : run_command(req, advance_work, &a);
+}
+
+static enum status post_pickup(struct http_request *req)
+{
+    return post_advance(req, PICKUP);
+}
+
+static enum status post_deliver(struct http_request *req)
+{
+    return post_advance(req, DELIVER);
+}
+
+static enum status post_release(struct http_request *req)
+{
+    return post_advance(req, RELEASE);
+}
+
+static enum status post_cancel(struct http_request *req)
+{
+    return post_advance(req, CANCEL);
+}
+
+/* --- reads ------------------------------------------------------------------------------------ */
+
+/* Object check: the order becomes the request's state; who must not see it is told that there is
+ * none. */
+static enum status see_order(struct http_request *req)
+{
+    struct actor who = caller(req);
+    struct db_conn *c;
+    struct order *o;
+    int64_t id;
+    enum status st = order_id(req, &id);
+    if (st)
+        return st;
+    st = db_acquire(hub.db, &c);
+    if (st)
+        return store_failed(req, st);
+    o = xmalloc(sizeof(*o));
+    http_set_state(req, o, free);
+    st = orders_load(c, id, READ_COMMITTED, o);
+    db_release(c);
+    if (!st && !order_visible(o, &who))
+        st = STATUS_NOT_FOUND;
+    return st ? store_failed(req, st) : STATUS_OK;
+}
+
+static enum status get_order(struct http_request *req)
+{
+    const struct order *o = http_state(req);
+    char etag[ETAG_SIZE];
+    etag_format(o->version, etag);
+    http_set_header(req, "ETag", etag);
+    if (etag_matches(http_header(req, "If-None-Match"), etag))
+        return http_reply(req, 304, NULL, NULL, 0);
+    return http_reply_json(req, 200, order_json(o));
+}
+
+struct page {
+    struct orders_query query;
+    enum order_state status;
+    struct order orders[ORDERS_PAGE_MAX];
+    size_t n;
+    bool more;
+};
+
+static enum status page_query(struct http_request *req, struct page *page)
+{
+    static const char *const known[] = {"status", "limit", "after", NULL};
+    struct strbuf text = STRBUF_INIT;
+    int64_t limit = 0;
+    bool found = false;
+    enum status st = http_query_only(req, known);
+    if (!st)
+        st = http_query_int(req, "limit", 1, ORDERS_PAGE_MAX, PAGE_DEFAULT, &limit);
+    if (!st)
+        st = http_query_int(req, "after", 1, INT64_MAX, INT64_MAX, &page->query.after);
+    if (!st)
+        st = http_query(req, "status", &text, &found);
+    if (!st && found) {
+        page->query.status = &page->status;
+        if (order_state_parse(strbuf_cstr(&text), &page->status))
+            st = http_fail(req, STATUS_BAD_REQUEST, "status names no state of an order");
+    }
+    page->query.limit = (size_t)limit;
+    strbuf_release(&text);
+    return st;
+}
+
+static enum status page_reply(struct http_request *req, const struct page *page)
+{
+    json_t *orders = json_array();
+    for (size_t i = 0; i < page->n; i++)
+        json_array_append_new(orders, order_json(&page->orders[i]));
+    if (page->more) {
+        char link[128];
+        snprintf(link, sizeof(link), "</orders?limit=%zu&after=%" PRId64 "%s%s>; rel=\"next\"",
+                 page->query.limit, page->orders[page->n - 1].id,
+                 page->query.status ? "&status=" : "",
+                 page->query.status ? order_state_name(page->status) : "");
+        http_set_header(req, "Link", link);
+    }
+    return http_reply_json(req, 200, json_pack("{s:o}", "orders", orders));
+}
+
+static enum status get_orders(struct http_request *req)
+{
+    struct actor who = caller(req);
+    struct page *page = xcalloc(1, sizeof(*page));
+    struct db_conn *c = NULL;
+    page->query.who = &who;
+    enum status st = page_query(req, page);
+    if (st)
+        goto out;
+    st = db_acquire(hub.db, &c);
+    if (!st)
+        st = orders_list(c, &page->query, page->orders, &page->n, &page->more);
+    db_release(c);
+    st = st ? store_failed(req, st) : page_reply(req, page);
+out:
+    free(page);
+    return st;
+}
+
+/* --- what needs no order ---------------------------------------------------------------------- */
+
+static enum status send_file(struct http_request *req, const char *name)
+{
+    const struct embed_file *f = embed_find(&delivery_hub_web, name);
+    if (!f)
+        return STATUS_NOT_FOUND;
+    http_set_header(req, "Content-Security-Policy", "default-src 'none'; style-src 'self'");
+    return http_reply_static(req, 200, embed_type(name), f->bytes, f->len);
+}
+
+static enum status get_index(struct http_request *req)
+{
+    return send_file(req, "index.html");
+}
+
+static enum status get_style(struct http_request *req)
+{
+    return send_file(req, "style.css");
+}
+
+static enum status get_openapi(struct http_request *req)
+{
+    return send_file(req, "openapi.json");
+}
+
+static enum status post_demo_login(struct http_request *req)
+{
+    if (!hub.demo_login)
+        return http_fail(req, STATUS_NOT_FOUND, "demo logins are off");
+    return login_demo(req, hub.token_key);
+}
+
+enum status hub_authenticate(struct http_request *req, struct principal *who)
+{
+    return login_bearer(req, hub.token_key, who);
+}
+
+#define ANY (CUSTOMER | PARTNER | DISPATCHER)
+
+const struct route hub_routes[] = {
+    /* method, pattern, who may, object check, where it runs, handler */
+    {POST, "/orders", CUSTOMER, NULL, BLOCKING, post_order, NULL},
+    {GET, "/orders", ANY, NULL, BLOCKING, get_orders, NULL},
+    {GET, "/orders/{order}", ANY, see_order, BLOCKING, get_order, NULL},
+    {POST, "/orders/{order}/accept", PARTNER, NULL, BLOCKING, post_accept, NULL},
+    {POST, "/orders/{order}/pickup", PARTNER, NULL, BLOCKING, post_pickup, NULL},
+    {POST, "/orders/{order}/deliver", PARTNER, NULL, BLOCKING, post_deliver, NULL},
+    {POST, "/orders/{order}/release", PARTNER, NULL, BLOCKING, post_release, NULL},
+    {POST, "/orders/{order}/cancel", CUSTOMER | DISPATCHER, NULL, BLOCKING, post_cancel, NULL},
+    {POST, "/demo/login", ANYONE, NULL, INLINE, post_demo_login, NULL},
+    {GET, "/", ANYONE, NULL, INLINE, get_index, NULL},
+    {GET, "/style.css", ANYONE, NULL, INLINE, get_style, NULL},
+    {GET, "/openapi.json", ANYONE, NULL, INLINE, get_openapi, NULL},
+};
+const size_t hub_route_count = sizeof(hub_routes) / sizeof(hub_routes[0]);
+
+void hub_routes_init(const struct hub *h)
+{
+    hub = *h;
+}

@@ -1,0 +1,21 @@
+/* Every route of the hub: who may, and its handler. */
+#pragma once
+#include "db.h"
+#include "http.h"
+#include "jobs.h"
+
+/* What the handlers work on; set once, before http_start. */
+struct hub {
+    struct db *db;
+    struct job *relay; /* woken when there is something to publish */
+    const char *token_key;
+    int64_t capacity; /* most orders a partner may hold */
+    bool demo_login;  /* POST /demo/login mints tokens */
+};
+
+extern const struct route hub_routes[];
+extern const size_t hub_route_count;
+
+void hub_routes_init(const struct hub *hub);
+/* For http_options: the bearer token. */
+enum status hub_authenticate(struct http_request *req, struct principal *who);
