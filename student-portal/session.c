@@ -3,6 +3,7 @@
 #include "memo.h"
 #include "secret.h"
 #include "strbuf.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -103,10 +104,21 @@ static enum status recall(struct sessions *s, const struct key *key, struct sess
     return live ? STATUS_OK : STATUS_UNAVAILABLE;
 }
 
+/* Step over a decimal number and the blank or the end behind it. */
+static bool number(const char **s, int64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoll(*s, &end, 10);
+    bool ok = end != *s && errno == 0 && (*end == ' ' || *end == '\0');
+    *s = end + (*end == ' ');
+    return ok;
+}
+
 static bool read_session(const char *text, struct session *out)
 {
-    return text && sscanf(text, "%" SCNd64 " %" SCNd64 " %" SCNd64, &out->user_id, &out->gen,
-                          &out->created_ms) == 3;
+    return text && number(&text, &out->user_id) && number(&text, &out->gen) &&
+           number(&text, &out->created_ms);
 }
 
 enum status session_create(struct sessions *s, int64_t user_id, int64_t gen,
