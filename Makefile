@@ -2,7 +2,9 @@
 #
 # A file added to a folder needs no edit here: every .c beside a service's main.c is part of it,
 # every .c in tests/unit/<component>/ is a test program linked with that component's objects, the
-# same for tests/fuzz/. VARIANT=release|asan|tsan builds into its own folder.
+# same for tests/fuzz/; every .c in tests/harness/c/ is a program for the integration tests to
+# drive, linked with the common library and tests/harness/c/lib/. VARIANT=release|asan|tsan builds
+# into its own folder.
 
 SERVICES := scribe delivery-hub dicom-vault student-portal
 VARIANT ?= release
@@ -95,6 +97,14 @@ $(OUT)/fuzz/$(1)/%: $(OBJ)/tests/fuzz/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB) 
 endef
 $(foreach c,$(COMPONENTS),$(eval $(call COMPONENT,$(c))))
 
+HARNESS := $(patsubst tests/harness/c/%.c,$(OUT)/harness/%,$(wildcard tests/harness/c/*.c))
+HARNESS_OBJ := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/harness/c/*.c tests/harness/c/lib/*.c))
+$(HARNESS_OBJ): CPPFLAGS += -Itests/harness/c/lib $(call sys,$(COMMON_PCS))
+
+$(OUT)/harness/%: $(OBJ)/tests/harness/c/%.o $(filter $(OBJ)/tests/harness/c/lib/%,$(HARNESS_OBJ)) $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
+
 define SERVICE
 $(OUT)/$(1): $(call objects,$(1)) $(OBJ)/gen/$(1)_embed.o $(COMMON_LIB)
 	@mkdir -p $$(@D)
@@ -118,12 +128,12 @@ $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-unit-tests: $(UNIT_TESTS)
+unit-tests: $(UNIT_TESTS) $(HARNESS)
 fuzzers: $(FUZZERS)
 # Every object there is, nothing linked.
 compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
     $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(c)) $(call fuzz_sources,$(c)))) \
-    $(OBJ)/tests/fuzz/replay.o
+    $(HARNESS_OBJ) $(OBJ)/tests/fuzz/replay.o
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 .SECONDARY:

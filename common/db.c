@@ -70,15 +70,18 @@ static void init_thread(void)
 static bool set_tls(MYSQL *mysql, const struct url *url)
 {
     const char *ca = url_param(url, "ca");
-    bool verify = url_param(url, "tls") && strcmp(url_param(url, "tls"), "1") == 0;
+    const char *tls = url_param(url, "tls");
+    bool verify = tls && *tls == '1';
 #ifdef MARIADB_BASE_VERSION
     /* Said in either case: from 3.4 on the library verifies unless told otherwise. */
     if (mysql_options(mysql, MYSQL_OPT_SSL_VERIFY_SERVER_CERT, &verify) != 0)
         return false;
-    if (verify && mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &verify) != 0)
+    if (tls && mysql_options(mysql, MYSQL_OPT_SSL_ENFORCE, &verify) != 0)
         return false;
 #else
-    unsigned mode = verify ? SSL_MODE_VERIFY_IDENTITY : SSL_MODE_PREFERRED;
+    unsigned mode = verify ? SSL_MODE_VERIFY_IDENTITY
+                    : tls  ? SSL_MODE_DISABLED
+                           : SSL_MODE_PREFERRED;
     if (mysql_options(mysql, MYSQL_OPT_SSL_MODE, &mode) != 0)
         return false;
 #endif

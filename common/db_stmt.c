@@ -195,51 +195,66 @@ static struct cell *add_row(struct db_rows *rows)
     return &rows->cells[used];
 }
 
-/* Copy column `i` of the row just fetched, whose length and nullness `bind` has received. */
-static bool copy_column(struct db_rows *rows, MYSQL_STMT *stmt, MYSQL_BIND *bind, unsigned i,
-                        struct cell *cell)
+/* Where a fetch puts a column: its length, whether it is NULL, and itself if it is short. */
+struct column {
+    MYSQL_BIND bind;
+    char text[64];
+};
+
+static bool copy_column(struct db_rows *rows, MYSQL_STMT *stmt, const struct column *column,
+                        unsigned i, struct cell *cell)
 {
-    size_t len = bind->is_null_value ? 0 : bind->length_value;
-    *cell = (struct cell){rows->bytes.len, len, bind->is_null_value};
+    size_t len = column->bind.is_null_value ? 0 : column->bind.length_value;
+    *cell = (struct cell){rows->bytes.len, len, column->bind.is_null_value};
     strbuf_reserve(&rows->bytes, len + 1);
-    if (len > 0) {
-        MYSQL_BIND into = {.buffer_type = MYSQL_TYPE_STRING,
-                           .buffer = rows->bytes.bytes + rows->bytes.len,
-                           .buffer_length = len};
-        if (mysql_stmt_fetch_column(stmt, &into, i, 0) != 0)
-            return false;
-    }
+    char *to = rows->bytes.bytes + rows->bytes.len;
+    MYSQL_BIND into = {.buffer_type = MYSQL_TYPE_STRING, .buffer = to, .buffer_length = len};
+    if (len <= sizeof(column->text))
+        memcpy(to, column->text, len);
+    else if (mysql_stmt_fetch_column(stmt, &into, i, 0) != 0)
+        return false;
     rows->bytes.len += len;
     strbuf_addch(&rows->bytes, '\0');
     return true;
 }
 
-/* Fetch every row. The columns are bound without room, so that a fetch tells each length and the
- * value is then copied to its place: no size of a column needs to be known or guessed. */
+static bool bind_columns(MYSQL_STMT *stmt, struct column *columns, MYSQL_BIND *binds, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        struct column *c = &columns[i];
+        c->bind.buffer_type = MYSQL_TYPE_STRING;
+        c->bind.buffer = c->text;
+        c->bind.buffer_length = sizeof(c->text);
+        c->bind.length = &c->bind.length_value;
+        c->bind.is_null = &c->bind.is_null_value;
+        binds[i] = c->bind;
+    }
+    return !mysql_stmt_bind_result(stmt, binds);
+}
+
+/* MYSQL_NO_DATA behind the last row, 0 for a row, or failure. A value that does not fit its
+ * column's text is no failure. */
+static int fetch(MYSQL_STMT *stmt)
+{
+    int code = mysql_stmt_fetch(stmt);
+    return code == MYSQL_DATA_TRUNCATED ? 0 : code;
+}
+
 static enum status copy_rows(struct db_conn *c, struct db_statement *s, struct db_rows *rows)
 {
+    struct column *columns = xcalloc(rows->columns, sizeof(*columns));
     MYSQL_BIND *binds = xcalloc(rows->columns, sizeof(*binds));
-    enum status st = STATUS_OK;
-    for (unsigned i = 0; i < rows->columns; i++) {
-        binds[i].buffer_type = MYSQL_TYPE_STRING;
-        binds[i].length = &binds[i].length_value;
-        binds[i].is_null = &binds[i].is_null_value;
+    bool good = bind_columns(s->stmt, columns, binds, rows->columns);
+    int code = 0;
+    while (good && (code = fetch(s->stmt)) == 0) {
+        struct cell *row = add_row(rows);
+        for (unsigned i = 0; i < rows->columns && good; i++)
+            good = copy_column(rows, s->stmt, &columns[i], i, &row[i]);
     }
-    int code = mysql_stmt_bind_result(s->stmt, binds);
-    while (code == 0) {
-        code = mysql_stmt_fetch(s->stmt);
-        if (code == MYSQL_NO_DATA)
-            break;
-        if (code == MYSQL_DATA_TRUNCATED)
-            code = 0;
-        struct cell *row = code == 0 ? add_row(rows) : NULL;
-        for (unsigned i = 0; i < rows->columns && code == 0; i++)
-            code = !copy_column(rows, s->stmt, &binds[i], i, &row[i]);
-    }
-    if (code != MYSQL_NO_DATA)
-        st = stmt_failed(c, s);
+    enum status st = good && code == MYSQL_NO_DATA ? STATUS_OK : stmt_failed(c, s);
     mysql_stmt_free_result(s->stmt);
     free(binds);
+    free(columns);
     return st;
 }
 

@@ -68,10 +68,10 @@ static bool header_acceptable(const json_t *header)
 /* Copy a string of 1..size - 1 bytes. */
 static bool copy_text(const json_t *value, char *out, size_t size)
 {
-    const char *s = json_string_value(value);
-    if (!s || !*s || strlen(s) >= size)
+    size_t len = json_string_length(value); /* 0 when it is none */
+    if (len == 0 || len >= size)
         return false;
-    strcpy(out, s);
+    memcpy(out, json_string_value(value), len + 1);
     return true;
 }
 

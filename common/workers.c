@@ -9,42 +9,63 @@
 struct job {
     void (*run)(void *arg);
     void *arg;
+    struct job *next;
 };
 
 struct workers {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a job came, or stopping */
-    struct job *queue;      /* a ring of `size`; over queue_max only by admitted jobs */
-    size_t queue_max, size, head, depth;
+    struct job *first, **end;
+    size_t queue_max, depth;
     bool stopping;
     struct metric *depth_metric, *rejected_metric;
     size_t thread_count;
     pthread_t threads[];
 };
 
-/* Wait for the next job; false when there will be none. */
-static bool next_job(struct workers *w, struct job *job)
+/* Under the lock. */
+static void push(struct workers *w, void (*run)(void *arg), void *arg)
+{
+    struct job *job = xmalloc(sizeof(*job));
+    *job = (struct job){run, arg, NULL};
+    *w->end = job;
+    w->end = &job->next;
+    w->depth++;
+    metric_add(w->depth_metric, 1);
+}
+
+/* Under the lock; NULL when there is none. */
+static struct job *pop(struct workers *w)
+{
+    struct job *job = w->first;
+    if (!job)
+        return NULL;
+    w->first = job->next;
+    if (!w->first)
+        w->end = &w->first;
+    w->depth--;
+    metric_add(w->depth_metric, -1);
+    return job;
+}
+
+/* Wait for the next job; NULL when there will be none. */
+static struct job *next_job(struct workers *w)
 {
     pthread_mutex_lock(&w->lock);
-    while (w->depth == 0 && !w->stopping)
+    while (!w->first && !w->stopping)
         pthread_cond_wait(&w->changed, &w->lock);
-    bool found = w->depth > 0;
-    if (found) {
-        *job = w->queue[w->head];
-        w->head = (w->head + 1) % w->size;
-        w->depth--;
-    }
+    struct job *job = pop(w);
     pthread_mutex_unlock(&w->lock);
-    return found;
+    return job;
 }
 
 static void *work(void *arg)
 {
     struct workers *w = arg;
-    struct job job;
-    while (next_job(w, &job)) {
-        metric_add(w->depth_metric, -1);
-        job.run(job.arg);
+    struct job *job;
+    while ((job = next_job(w))) {
+        job->run(job->arg);
+        free(job);
     }
     return NULL;
 }
@@ -54,15 +75,15 @@ struct workers *workers_new(const char *name, size_t threads, size_t queue_max)
     struct workers *w = xcalloc(1, sizeof(*w) + threads * sizeof(w->threads[0]));
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->changed, NULL);
-    w->queue = xcalloc(queue_max, sizeof(w->queue[0]));
-    w->queue_max = w->size = queue_max;
+    w->end = &w->first;
+    w->queue_max = queue_max;
     w->thread_count = threads;
     char label[64], title[16]; /* 16: the kernel's limit */
     snprintf(label, sizeof(label), "pool=\"%s\"", name);
     snprintf(title, sizeof(title), "%s", name);
     w->depth_metric = metric_gauge("workers_queue_depth", label, "Jobs that wait for a worker.");
     w->rejected_metric =
-        metric_counter("workers_rejected_total", label, "Jobs refused because the queue was full.");
+        metric_counter("workers_rejected_total", label, "Jobs refused: a full queue, or the end.");
     for (size_t i = 0; i < threads; i++) {
         if (pthread_create(&w->threads[i], NULL, work, w) != 0) {
             fputs("level=error event=no_worker_thread\n", stderr);
@@ -73,28 +94,12 @@ struct workers *workers_new(const char *name, size_t threads, size_t queue_max)
     return w;
 }
 
-/* Twice the ring, its jobs moved to the front. Under the lock. */
-static void grow(struct workers *w)
-{
-    struct job *bigger = xcalloc(2 * w->size, sizeof(*bigger));
-    for (size_t i = 0; i < w->depth; i++)
-        bigger[i] = w->queue[(w->head + i) % w->size];
-    free(w->queue);
-    w->queue = bigger;
-    w->size *= 2;
-    w->head = 0;
-}
-
 static enum status submit(struct workers *w, void (*run)(void *arg), void *arg, bool admitted)
 {
     pthread_mutex_lock(&w->lock);
     bool room = !w->stopping && (admitted || w->depth < w->queue_max);
     if (room) {
-        if (w->depth == w->size)
-            grow(w);
-        w->queue[(w->head + w->depth) % w->size] = (struct job){run, arg};
-        w->depth++;
-        metric_add(w->depth_metric, 1);
+        push(w, run, arg);
         pthread_cond_signal(&w->changed);
     } else {
         metric_add(w->rejected_metric, 1);
@@ -133,6 +138,5 @@ void workers_free(struct workers *w)
         pthread_join(w->threads[i], NULL);
     pthread_cond_destroy(&w->changed);
     pthread_mutex_destroy(&w->lock);
-    free(w->queue);
     free(w);
 }

@@ -1,0 +1,50 @@
+/* The vault's folder on disk.
+ *
+ *     keyring        sealed under the root key
+ *     index.db       SQLite (-wal and -shm beside it)
+ *     lock           held by the one process that may sweep
+ *     tmp/<id>       uploads under way
+ *     blobs/a/b/<id> payloads, where a and b are the id's first two hex digits
+ *
+ * All 256 leaf folders are made at the start, so that no upload has to make one and wait until it
+ * is durable. Any thread after folder_create or folder_open. */
+#pragma once
+#include "object.h"
+#include "status.h"
+#include "strbuf.h"
+#include <stdbool.h>
+
+enum { FOLDER_LEAVES = 256 };
+
+struct folder { /* file descriptors, -1 when not open */
+    int top, tmp, lock;
+    int leaf[FOLDER_LEAVES];
+};
+
+/* Make what is missing and take the lock. UNAVAILABLE with the reason in `why`, CONFLICT when
+ * another process holds the lock. On failure nothing stays open. */
+enum status folder_create(const char *path, struct folder *out, struct strbuf *why);
+/* Open what folder_create made; with `lock`, take the lock too, and see that it can be written. */
+enum status folder_open(const char *path, bool lock, struct folder *out, struct strbuf *why);
+void folder_close(struct folder *f);
+
+bool folder_has(const struct folder *f, const char *name);
+/* Append the file's bytes; TOO_LARGE past `max`, or as folder_errno. */
+enum status folder_read(const struct folder *f, const char *name, size_t max, struct strbuf *out);
+/* Replace the file whole or not at all; durable when it returns OK. */
+enum status folder_write(const struct folder *f, const char *name, const void *bytes, size_t len);
+/* Write all of it. */
+enum status write_all(int fd, const void *bytes, size_t len);
+
+/* The leaf an object's blob is in, and its file name. */
+int folder_leaf(const struct folder *f, const uint8_t id[OBJECT_ID]);
+
+/* Remove every upload left in tmp/, and every blob for which keep() is false; *removed counts
+ * both. Stops at the first failure, also of keep. Only with the lock held and no upload under way.
+ * Names that no upload gives are left alone. */
+enum status folder_sweep(const struct folder *f,
+                         enum status (*keep)(void *ctx, const uint8_t id[OBJECT_ID], bool *kept),
+                         void *ctx, size_t *removed);
+
+/* What errno means to a caller: STORAGE_FULL for a full disk or quota, else UNAVAILABLE. Logged. */
+enum status folder_errno(const char *what);

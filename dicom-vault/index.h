@@ -1,0 +1,44 @@
+/* The index: which objects there are, each with its wrapped key and a row sealed under a key of
+ * its own, in SQLite. Row key: HKDF-Expand(data key, "dicom-vault index row v1"); associated data:
+ * the object's identity.
+ *
+ * SQLite wants one thread a connection at a time, and has one writer at a time. So there are as
+ * many connections as threads that may call, handed out for one operation each, and writers queue
+ * on a mutex, where the next one runs at once, not in SQLite's busy handler, which sleeps. Only
+ * other processes (the commands) are met there. All calls block: worker threads only. A lock that
+ * another process holds too long is UNAVAILABLE, a full disk STORAGE_FULL. */
+#pragma once
+#include "keyring.h"
+#include "object.h"
+#include "sqlite.h"
+#include <stdbool.h>
+
+struct index;
+
+/* Open or create the file at `path` for at most `connections` threads. `keys` must outlive it. The
+ * index takes the keyring's vault id when it is new; UNPROCESSABLE when it is another vault's. */
+enum status index_open(const char *path, const struct keyring *keys, size_t connections,
+                       struct index **out, struct strbuf *why);
+void index_close(struct index *ix); /* NULL is fine */
+
+/* Durable when it returns OK; o->seq is set. CONTENDED and STORAGE_FULL: certainly not there;
+ * UNAVAILABLE: after a failed write the row may still come to life when SQLite recovers its log. */
+enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE]);
+/* NOT_FOUND; CORRUPT when key or row fail their authentication. The caller wipes `data_key`. */
+enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
+                       uint8_t data_key[KEY_SIZE]);
+/* Is there a row of that id, sound or not? */
+enum status index_contains(struct index *ix, const uint8_t id[OBJECT_ID], bool *found);
+/* Durable when it returns OK; NOT_FOUND. */
+enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID]);
+/* At most `limit` objects with seq > after, in order. `each` gets sound == false, with only id and
+ * seq set, for a row that fails its authentication. */
+enum status index_list(struct index *ix, int64_t after, int64_t limit,
+                       void (*each)(void *ctx, const struct object *o, bool sound), void *ctx);
+
+/* A connection for other tables of the file; for one that writes, with the writers' mutex held.
+ * Give it back soon. */
+struct sqlite *index_borrow(struct index *ix, bool write);
+void index_return(struct index *ix, struct sqlite *db, bool write);
+/* A failure of sqlite.h as callers shall see it: CONTENDED is UNAVAILABLE to them. */
+enum status index_status(enum status s);

@@ -1,0 +1,415 @@
+#include "store.h"
+#include "chunked.h"
+#include "clock.h"
+#include "log.h"
+#include "secret.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct store {
+    struct folder folder;
+    struct keyring *keys;
+    struct index *index;
+};
+
+struct upload {
+    struct store *store;
+    int fd;
+    char id[OBJECT_ID_HEX + 1]; /* its name in tmp/ and blobs/ */
+    bool in_tmp;
+    struct object object;
+    uint8_t data_key[KEY_SIZE];
+    struct chunked_sealer *sealer;
+    EVP_MD_CTX *hash;
+};
+
+struct download {
+    int fd;
+    char id[OBJECT_ID_HEX + 1];
+    uint64_t size;
+    uint64_t at, end; /* plaintext still to give */
+    struct chunked_opener *opener;
+    bool damaged;
+    uint64_t chunk; /* the one in `plain`, UINT64_MAX for none */
+    uint8_t plain[CHUNKED_SEALED];
+};
+
+/* --- the vault ------------------------------------------------------------------------------- */
+
+static char *index_path(const char *folder)
+{
+    struct strbuf path = STRBUF_INIT;
+    strbuf_addf(&path, "%s/index.db", folder);
+    return strbuf_detach(&path, NULL);
+}
+
+static enum status create_in(const struct folder *f, const char *path, const uint8_t root[KEY_SIZE],
+                             struct strbuf *why)
+{
+    if (folder_has(f, "keyring") || folder_has(f, "index.db")) {
+        strbuf_addf(why, "%s: there is a keyring or an index already; nothing was changed", path);
+        return STATUS_CONFLICT;
+    }
+    struct index *index = NULL;
+    struct strbuf file = STRBUF_INIT;
+    struct keyring *keys = keyring_new(root);
+    char *db = index_path(path);
+    enum status s = index_open(db, keys, 1, &index, why);
+    if (s == STATUS_OK) { /* the keyring last: it says that the rest is there */
+        keyring_write(keys, root, &file);
+        s = folder_write(f, "keyring", file.bytes, file.len);
+        if (s != STATUS_OK)
+            strbuf_addf(why, "%s: the keyring could not be written", path);
+    }
+    index_close(index);
+    keyring_free(keys);
+    strbuf_release(&file);
+    free(db);
+    return s;
+}
+
+enum status store_create(const char *path, const char *root_key_file, struct strbuf *why)
+{
+    struct folder f;
+    uint8_t root[KEY_SIZE];
+    enum status s = root_key_read(root_key_file, root, why);
+    if (s == STATUS_OK)
+        s = folder_create(path, &f, why);
+    if (s == STATUS_OK) {
+        s = create_in(&f, path, root, why);
+        folder_close(&f);
+    }
+    secret_wipe(root, sizeof(root));
+    return s;
+}
+
+static enum status open_keyring(struct store *s, const char *root_key_file, struct strbuf *why)
+{
+    uint8_t root[KEY_SIZE];
+    struct strbuf file = STRBUF_INIT;
+    enum status st = root_key_read(root_key_file, root, why);
+    if (st != STATUS_OK)
+        goto out;
+    st = folder_read(&s->folder, "keyring", KEYRING_FILE_MAX, &file);
+    if (st == STATUS_OK)
+        st = keyring_read(root, file.bytes, file.len, &s->keys);
+    if (st != STATUS_OK) {
+        strbuf_addf(why, "the root key in %s does not open the keyring: wrong key or changed file",
+                    root_key_file);
+        st = STATUS_UNPROCESSABLE;
+    }
+out:
+    secret_wipe(root, sizeof(root));
+    strbuf_release(&file);
+    return st;
+}
+
+static enum status has_row(void *ctx, const uint8_t id[OBJECT_ID], bool *kept)
+{
+    struct store *s = ctx;
+    return index_contains(s->index, id, kept);
+}
+
+static enum status sweep(struct store *s, struct strbuf *why)
+{
+    size_t removed;
+    enum status st = folder_sweep(&s->folder, has_row, s, &removed);
+    if (st != STATUS_OK)
+        strbuf_addstr(why, "what a crash left behind could not be swept");
+    else if (removed)
+        log_info("swept", F("files", removed));
+    return st;
+}
+
+enum status store_open(const char *path, const char *root_key_file, size_t threads, bool serve,
+                       struct store **out, struct strbuf *why)
+{
+    *out = NULL;
+    struct store *s = xcalloc(1, sizeof(*s));
+    char *db = index_path(path);
+    enum status st = folder_open(path, serve, &s->folder, why);
+    if (st == STATUS_OK)
+        st = open_keyring(s, root_key_file, why);
+    if (st == STATUS_OK && !folder_has(&s->folder, "index.db")) {
+        strbuf_addf(why, "%s is missing; an empty one would orphan every blob", db);
+        st = STATUS_UNAVAILABLE;
+    }
+    if (st == STATUS_OK)
+        st = index_open(db, s->keys, threads, &s->index, why);
+    if (st == STATUS_OK && serve)
+        st = sweep(s, why);
+    free(db);
+    if (st == STATUS_OK)
+        *out = s;
+    else
+        store_close(s);
+    return st;
+}
+
+void store_close(struct store *s)
+{
+    if (!s)
+        return;
+    index_close(s->index);
+    keyring_free(s->keys);
+    folder_close(&s->folder);
+    free(s);
+}
+
+struct index *store_index(struct store *s)
+{
+    return s->index;
+}
+
+const struct keyring *store_keys(const struct store *s)
+{
+    return s->keys;
+}
+
+enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID])
+{
+    char name[OBJECT_ID_HEX + 1];
+    enum status st = index_delete(s->index, id);
+    if (st != STATUS_OK)
+        return st;
+    object_id_format(id, name);
+    if (unlinkat(folder_leaf(&s->folder, id), name, 0) != 0) /* swept at the next start */
+        log_warn("unlink_failed", F("object", name), F("reason", strerror(errno)));
+    return STATUS_OK;
+}
+
+/* --- upload ---------------------------------------------------------------------------------- */
+
+enum status upload_new(struct store *s, struct upload **out)
+{
+    uint8_t identity[OBJECT_IDENTITY], header[CHUNKED_HEADER];
+    struct upload *u = xcalloc(1, sizeof(*u));
+    u->store = s;
+    secret_random(u->object.id, OBJECT_ID);
+    object_id_format(u->object.id, u->id);
+    secret_random(u->data_key, KEY_SIZE);
+    object_identity(keyring_vault_id(s->keys), u->object.id, identity);
+    u->sealer = chunked_sealer_new(u->data_key, identity, sizeof(identity), header);
+    u->hash = EVP_MD_CTX_new();
+    crypto_must(u->hash && EVP_DigestInit_ex2(u->hash, EVP_sha256(), NULL) == 1);
+    u->fd = openat(s->folder.tmp, u->id, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    u->in_tmp = u->fd >= 0;
+    enum status st = u->in_tmp ? write_all(u->fd, header, sizeof(header)) : folder_errno("create");
+    if (st != STATUS_OK) {
+        upload_free(u);
+        u = NULL;
+    }
+    *out = u;
+    return st;
+}
+
+void upload_free(struct upload *u)
+{
+    if (!u)
+        return;
+    if (u->in_tmp)
+        unlinkat(u->store->folder.tmp, u->id, 0);
+    if (u->fd >= 0)
+        close(u->fd);
+    chunked_sealer_free(u->sealer);
+    EVP_MD_CTX_free(u->hash);
+    secret_wipe(u, sizeof(*u));
+    free(u);
+}
+
+enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len)
+{
+    enum { PIECE = 4 * CHUNKED_PLAIN };
+    uint8_t sealed[CHUNKED_ROOM(PIECE)];
+    crypto_must(EVP_DigestUpdate(u->hash, bytes, len) == 1);
+    u->object.size += len;
+    while (len > 0) {
+        size_t n, take = len < PIECE ? len : PIECE;
+        enum status st = chunked_seal(u->sealer, bytes, take, sealed, &n);
+        if (st == STATUS_OK)
+            st = write_all(u->fd, sealed, n);
+        if (st != STATUS_OK)
+            return st;
+        bytes += take;
+        len -= take;
+    }
+    return STATUS_OK;
+}
+
+/* From tmp/ to blobs/, durable under its new name. */
+static enum status put_in_place(struct upload *u)
+{
+    int leaf = folder_leaf(&u->store->folder, u->object.id);
+    if (fsync(u->fd) != 0 || renameat(u->store->folder.tmp, u->id, leaf, u->id) != 0)
+        return folder_errno("put in place");
+    u->in_tmp = false;
+    if (fsync(leaf) == 0)
+        return STATUS_OK;
+    enum status st = folder_errno("fsync");
+    unlinkat(leaf, u->id, 0);
+    return st;
+}
+
+enum status upload_finish(struct upload *u, const char *name, struct object *o)
+{
+    uint8_t last[CHUNKED_SEALED];
+    enum status st = write_all(u->fd, last, chunked_seal_last(u->sealer, last));
+    if (st == STATUS_OK)
+        st = put_in_place(u);
+    if (st != STATUS_OK)
+        return st;
+    crypto_must(EVP_DigestFinal_ex(u->hash, u->object.sha256, NULL) == 1);
+    u->object.created_ms = clock_unix_ms();
+    snprintf(u->object.name, sizeof(u->object.name), "%s", name);
+    st = index_insert(u->store->index, &u->object, u->data_key);
+    if (st == STATUS_CONTENDED ||
+        st == STATUS_STORAGE_FULL) /* else the next start's sweep decides */
+        unlinkat(folder_leaf(&u->store->folder, u->object.id), u->id, 0);
+    *o = u->object;
+    return index_status(st);
+}
+
+/* --- download -------------------------------------------------------------------------------- */
+
+static enum status damaged(struct download *d, const char *what)
+{
+    d->damaged = true;
+    log_error("object_damaged", F("object", d->id), F("what", what));
+    return STATUS_CORRUPT;
+}
+
+/* Fewer bytes than asked for is a file shorter than its row says. */
+static enum status read_at(struct download *d, uint64_t offset, uint8_t *out, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = pread(d->fd, out, len, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return folder_errno("read");
+        if (n == 0)
+            return damaged(d, "file ends early");
+        out += n;
+        offset += (size_t)n;
+        len -= (size_t)n;
+    }
+    return STATUS_OK;
+}
+
+static enum status load_chunk(struct download *d, uint64_t k)
+{
+    size_t len = chunked_length(d->size, k);
+    if (d->chunk == k)
+        return STATUS_OK;
+    d->chunk = UINT64_MAX;
+    enum status st = read_at(d, chunked_offset(k), d->plain, len);
+    if (st == STATUS_OK && chunked_open(d->opener, k, d->plain, len, d->plain) != STATUS_OK)
+        st = damaged(d, "chunk");
+    if (st == STATUS_OK)
+        d->chunk = k;
+    return st;
+}
+
+static enum status check_file(struct download *d, uint64_t size,
+                              const uint8_t identity[OBJECT_IDENTITY],
+                              const uint8_t data_key[KEY_SIZE])
+{
+    struct stat file;
+    uint8_t header[CHUNKED_HEADER];
+    d->size = size;
+    if (fstat(d->fd, &file) != 0)
+        return folder_errno("fstat");
+    if (!S_ISREG(file.st_mode) || (uint64_t)file.st_size != chunked_file_size(size))
+        return damaged(d, "file length");
+    enum status st = read_at(d, 0, header, sizeof(header));
+    if (st != STATUS_OK)
+        return st;
+    if (chunked_opener_new(data_key, identity, OBJECT_IDENTITY, header, &d->opener) != STATUS_OK)
+        return damaged(d, "header");
+    return load_chunk(d, size / CHUNKED_PLAIN); /* the last: an empty one is never read again */
+}
+
+static enum status open_blob(struct store *s, const struct object *o, struct download *d)
+{
+    d->fd = openat(folder_leaf(&s->folder, o->id), d->id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    if (d->fd >= 0)
+        return STATUS_OK;
+    if (errno != ENOENT)
+        return folder_errno("open");
+    bool found = true; /* deleted since the row was read, or lost? */
+    enum status st = index_contains(s->index, o->id, &found);
+    if (st != STATUS_OK)
+        return st;
+    return found ? damaged(d, "no file") : STATUS_NOT_FOUND;
+}
+
+enum status download_new(struct store *s, const uint8_t id[OBJECT_ID], struct object *o,
+                         struct download **out)
+{
+    uint8_t identity[OBJECT_IDENTITY], data_key[KEY_SIZE];
+    struct download *d = xcalloc(1, sizeof(*d));
+    d->fd = -1;
+    d->chunk = UINT64_MAX;
+    object_id_format(id, d->id);
+    object_identity(keyring_vault_id(s->keys), id, identity);
+    enum status st = index_find(s->index, id, o, data_key);
+    if (st == STATUS_CORRUPT)
+        damaged(d, "row");
+    if (st == STATUS_OK)
+        st = open_blob(s, o, d);
+    if (st == STATUS_OK)
+        st = check_file(d, o->size, identity, data_key);
+    secret_wipe(data_key, sizeof(data_key));
+    if (st != STATUS_OK) {
+        download_free(d);
+        d = NULL;
+    }
+    *out = d;
+    return st;
+}
+
+void download_free(struct download *d)
+{
+    if (!d)
+        return;
+    chunked_opener_free(d->opener);
+    if (d->fd >= 0)
+        close(d->fd);
+    secret_wipe(d, sizeof(*d));
+    free(d);
+}
+
+enum status download_range(struct download *d, uint64_t first, uint64_t len)
+{
+    d->at = first;
+    d->end = first + len;
+    return len ? load_chunk(d, first / CHUNKED_PLAIN) : STATUS_OK;
+}
+
+enum status download_read(struct download *d, uint8_t *out, size_t len, size_t *n)
+{
+    *n = 0;
+    if (d->damaged)
+        return STATUS_CORRUPT;
+    while (*n < len && d->at < d->end) {
+        enum status st = load_chunk(d, d->at / CHUNKED_PLAIN);
+        if (st != STATUS_OK)
+            return *n ? STATUS_OK : st;
+        size_t skip = d->at % CHUNKED_PLAIN;
+        size_t take = CHUNKED_PLAIN - skip;
+        if (take > d->end - d->at)
+            take = (size_t)(d->end - d->at);
+        if (take > len - *n)
+            take = len - *n;
+        memcpy(out + *n, d->plain + skip, take);
+        *n += take;
+        d->at += take;
+    }
+    return STATUS_OK;
+}

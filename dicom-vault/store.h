@@ -1,0 +1,58 @@
+/* The store: objects that are there whole or not at all.
+ *
+ * Upload: a fresh data key; chunks sealed into tmp/<id>; fsync; rename to blobs/; fsync of that
+ * folder; then the row, which is the commit. Whatever a crash leaves without a row is swept at the
+ * next start. Delete: the row first, then the file. Download: the row says how long the file must
+ * be; its descriptor is kept to the end; every chunk is authenticated before a byte of it is given
+ * out. All calls block: worker threads only; an upload or a download belongs to one thread at a
+ * time. */
+#pragma once
+#include "folder.h"
+#include "index.h"
+#include "keyring.h"
+#include "object.h"
+
+struct store;
+
+/* Make a vault: folders, an empty index, a keyring sealed under the root key in `root_key_file`.
+ * CONFLICT when there is one already; reasons in `why`. */
+enum status store_create(const char *path, const char *root_key_file, struct strbuf *why);
+
+/* Open a vault for at most `threads` callers at a time. With `serve`, take its lock and sweep what
+ * a crash left behind. UNPROCESSABLE for a root key that does not open the keyring: then nothing
+ * was written. */
+enum status store_open(const char *path, const char *root_key_file, size_t threads, bool serve,
+                       struct store **out, struct strbuf *why);
+void store_close(struct store *s); /* NULL is fine */
+struct index *store_index(struct store *s);
+const struct keyring *store_keys(const struct store *s);
+
+/* NOT_FOUND. Durable when it returns OK; downloads under way go on. */
+enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID]);
+
+/* --- upload ---------------------------------------------------------------------------------- */
+
+struct upload;
+/* STORAGE_FULL, UNAVAILABLE. */
+enum status upload_new(struct store *s, struct upload **out);
+/* Give up what is not finished: nothing of it stays. NULL is fine. */
+void upload_free(struct upload *u);
+/* As upload_new, TOO_LARGE too; after a failure only upload_free is left to call. */
+enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len);
+/* Commit. `name` is "" or valid (object_name_valid). `o` is what the index now has. */
+enum status upload_finish(struct upload *u, const char *name, struct object *o);
+
+/* --- download -------------------------------------------------------------------------------- */
+
+struct download;
+/* NOT_FOUND; CORRUPT (logged) when key, row, file length, commitment or last chunk are not what
+ * was written. */
+enum status download_new(struct store *s, const uint8_t id[OBJECT_ID], struct object *o,
+                         struct download **out);
+void download_free(struct download *d); /* wipes; NULL is fine */
+/* Read bytes first to first + len - 1, all inside the object. The first chunk is opened now, so
+ * that damage to it is known before the reply begins. */
+enum status download_range(struct download *d, uint64_t first, uint64_t len);
+/* 1 to `len` bytes, *n of them; 0 at the end. CORRUPT (logged), now and ever after, when a chunk
+ * fails its authentication: the good ones before it were given out, nothing of it is. */
+enum status download_read(struct download *d, uint8_t *out, size_t len, size_t *n);
