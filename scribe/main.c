@@ -1,5 +1,79 @@
-#include "scribe_embed.h"
-int main(void)
+#include "chat.h"
+#include "health.h"
+#include "listen.h"
+#include "server.h"
+#include "service.h"
+#include "site.h"
+#include "token.h"
+#include <string.h>
+
+enum demo_login { DEMO_OFF, DEMO_LOOPBACK, DEMO_FORCE };
+enum { GRACE_MS = 4000 };
+
+static struct chat_options chat_options;
+static struct server_options server_options;
+static int64_t demo_login, connections, queue_bytes, history_queue;
+
+static const struct config_option options[] = {
+    {"SCRIBE_LISTEN", CONFIG_STRING, &server_options.listen, "127.0.0.1:8101",
+     "address and port, [::1]:8101 for IPv6", 0, 0, NULL},
+    {"SCRIBE_TOKEN_KEY", CONFIG_SECRET, &chat_options.token_key, NULL,
+     "key of the tokens (HS256), 32 bytes or more", 0, 0, NULL},
+    {"HISTORY_URL", CONFIG_STRING, &chat_options.history_url, NULL,
+     "sqlite:///path, or mongodb://host/database", 0, 0, NULL},
+    {"REDIS_URL", CONFIG_STRING, &chat_options.redis_url, "redis://127.0.0.1:6379",
+     "brings messages between servers; empty: they poll the history", 0, 0, NULL},
+    {"SCRIBE_DEMO_LOGIN", CONFIG_CHOICE, &demo_login, "0",
+     "POST /demo/login gives tokens away; not on loopback only with force", 0, 0, "0|1|force"},
+    {"SCRIBE_CONNECTIONS", CONFIG_INT, &connections, "10000", "WebSockets at most", 1, 1000000,
+     NULL},
+    {"SCRIBE_QUEUE_BYTES", CONFIG_INT, &queue_bytes, "1048576",
+     "what a slow reader may have waiting", 65536, 64 << 20, NULL},
+    {"SCRIBE_HISTORY_QUEUE", CONFIG_INT, &history_queue, "4096",
+     "requests that may wait for the history", 1, 1000000, NULL},
+    {"SCRIBE_HELLO_MS", CONFIG_INT, &chat_options.hello_ms, "5000",
+     "time for a connection to say hello", 100, 60000, NULL},
+    {"SCRIBE_HEARTBEAT_S", CONFIG_INT, &server_options.heartbeat_s, "20",
+     "silence before a ping; the connection ends after half as long again", 2, 3600, NULL},
+};
+
+static void check(bool fine, const char *what, const char *why)
 {
-    return (int)scribe_web.n;
+    struct strbuf text = STRBUF_INIT;
+    strbuf_addstr(&text, why);
+    if (!fine)
+        service_die(what, &text);
+    strbuf_release(&text);
+}
+
+int main(int argc, char **argv)
+{
+    service_init("scribe", "chat in rooms, over WebSocket", options,
+                 sizeof(options) / sizeof(options[0]), argc, argv);
+    check(strlen(chat_options.token_key) >= TOKEN_KEY_MIN, "SCRIBE_TOKEN_KEY",
+          "shorter than 32 bytes");
+    check(demo_login != DEMO_LOOPBACK || listen_is_loopback(server_options.listen),
+          "SCRIBE_DEMO_LOGIN", "open to a network: want force, or a loopback address");
+
+    struct strbuf why = STRBUF_INIT;
+    struct chat *chat;
+    struct server *server;
+    chat_options.server = server_options.listen;
+    chat_options.queue_bytes = (size_t)queue_bytes;
+    chat_options.history_queue = (size_t)history_queue;
+    chat_options.heartbeat_s = server_options.heartbeat_s;
+    server_options.connections_max = (size_t)connections;
+    if (site_init(chat_options.token_key, demo_login != DEMO_OFF, &why) != STATUS_OK)
+        service_die("routes", &why);
+    if (chat_new(&chat_options, &chat, &why) != STATUS_OK)
+        service_die("stores", &why);
+    health_add("history", chat_health, chat);
+    if (server_start(&server_options, chat, &server, &why) != STATUS_OK)
+        service_die("listen", &why);
+
+    service_started(server_options.listen);
+    service_wait();
+    server_stop(server, GRACE_MS);
+    chat_free(chat);
+    return service_exit();
 }

@@ -1,0 +1,61 @@
+#include "frame.h"
+#include "json.h"
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIN_TEXT = 0x81, LENGTH_16 = 126, LENGTH_64 = 127, HEADER_MAX = 10 };
+
+static size_t write_header(unsigned char out[HEADER_MAX], size_t len)
+{
+    size_t width = len < LENGTH_16 ? 0 : len <= 0xFFFF ? 2 : 8;
+    out[0] = FIN_TEXT;
+    out[1] = (unsigned char)(width == 0 ? len : width == 2 ? LENGTH_16 : LENGTH_64);
+    for (size_t i = 0; i < width; i++)
+        out[2 + i] = (unsigned char)((uint64_t)len >> (8 * (width - 1 - i)));
+    return 2 + width;
+}
+
+struct frame *frame_new(const char *json, size_t len)
+{
+    unsigned char header[HEADER_MAX];
+    size_t payload = write_header(header, len);
+    struct frame *f = xmalloc(sizeof(*f) + payload + len);
+    *f = (struct frame){.refs = 1, .payload = payload, .len = payload + len};
+    memcpy(f->bytes, header, payload);
+    memcpy(f->bytes + payload, json, len);
+    return f;
+}
+
+struct frame *frame_json(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    json_t *root = json_vpack_ex(NULL, 0, fmt, ap);
+    va_end(ap);
+    struct strbuf text = STRBUF_INIT;
+    json_write(&text, root);
+    json_decref(root);
+    struct frame *f = frame_new(text.bytes, text.len);
+    strbuf_release(&text);
+    return f;
+}
+
+struct frame *frame_ref(struct frame *f)
+{
+    f->refs++;
+    return f;
+}
+
+void frame_unref(struct frame *f)
+{
+    if (f && --f->refs == 0)
+        free(f);
+}
+
+const char *frame_text(const struct frame *f, size_t *len)
+{
+    *len = f->len - f->payload;
+    return (const char *)f->bytes + f->payload;
+}

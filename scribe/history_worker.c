@@ -1,0 +1,390 @@
+#include "history_worker.h"
+#include "clock.h"
+#include "log.h"
+#include "metrics.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    BATCH_MAX = 256,
+    APPEND_MS = 6000,
+    PAGE_BYTES = 256 * 1024,
+    PING_UP_MS = 2000,
+    PING_DOWN_MS = 500,
+};
+
+/* A thread with its queue and its connection. */
+struct lane {
+    struct history_worker *worker;
+    const char *name;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t more;
+    struct mail *first, **last; /* under `lock`, as are the next four */
+    size_t depth;
+    bool stop, up;
+    char why[256];
+    struct history *h; /* of the thread alone, as are the next two */
+    struct job *taken[BATCH_MAX];
+    struct entry *entries[BATCH_MAX];
+};
+
+struct history_worker {
+    const struct history_driver *driver;
+    void *store;
+    size_t queue_max;
+    struct mailbox *mailbox;
+    struct lane writer, reader;
+    struct metric *batches, *messages, *append_time, *read_time;
+};
+
+/* --- jobs ----------------------------------------------------------------------------------- */
+
+struct job *job_new(enum job_kind kind, const char *room, void (*answer)(void *, struct mail *))
+{
+    struct job *job = xcalloc(1, sizeof(*job));
+    job->kind = kind;
+    job->mail.open = answer;
+    snprintf(job->room, sizeof(job->room), "%s", room);
+    return job;
+}
+
+void job_free(struct job *job)
+{
+    for (size_t i = 0; i < job->frame_count; i++)
+        frame_unref(job->frames[i]);
+    free(job->frames);
+    free(job->heads);
+    free(job->text);
+    free(job);
+}
+
+static void answer(struct lane *l, struct job *job)
+{
+    mailbox_put(l->worker->mailbox, &job->mail);
+}
+
+/* --- is the store up? ----------------------------------------------------------------------- */
+
+static void note(struct lane *l, enum status status, const char *why)
+{
+    bool up = status != STATUS_UNAVAILABLE && status != STATUS_OUTCOME_UNKNOWN;
+    pthread_mutex_lock(&l->lock);
+    bool changed = up != l->up;
+    l->up = up;
+    snprintf(l->why, sizeof(l->why), "%s", up ? "" : why);
+    pthread_mutex_unlock(&l->lock);
+    if (changed && up)
+        log_info("history_up", F("lane", l->name));
+    else if (changed)
+        log_warn("history_down", F("lane", l->name), F("why", why));
+}
+
+static bool lane_health(struct lane *l, struct strbuf *why)
+{
+    pthread_mutex_lock(&l->lock);
+    bool up = l->up;
+    if (!up)
+        strbuf_addstr(why, l->why);
+    pthread_mutex_unlock(&l->lock);
+    return up;
+}
+
+bool history_health(void *worker, struct strbuf *why)
+{
+    struct history_worker *w = worker;
+    return lane_health(&w->writer, why) && lane_health(&w->reader, why);
+}
+
+/* --- work ----------------------------------------------------------------------------------- */
+
+static void add_frame(struct job *job, const struct message *m)
+{
+    job->frames[job->frame_count++] = message_frame(m);
+}
+
+static void append(struct lane *l, struct job **jobs, size_t n)
+{
+    struct history_worker *w = l->worker;
+    int64_t now = clock_unix_ms(), start = clock_mono_us();
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = jobs[i];
+        job->entry.message = (struct message){.room = job->room,
+                                              .sender = job->user,
+                                              .client_id = job->client_id,
+                                              .text = job->text,
+                                              .at_ms = now};
+        l->entries[i] = &job->entry;
+    }
+    sequence_append(w->driver, l->h, l->entries, n, clock_mono_ms() + APPEND_MS);
+    metric_observe_us(w->append_time, clock_mono_us() - start);
+    metric_add(w->batches, 1);
+    metric_add(w->messages, (int64_t)n);
+    note(l, l->entries[n - 1]->status, "a write failed");
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = jobs[i];
+        job->status = job->entry.status;
+        if (job->status == STATUS_OK && !job->entry.duplicate) {
+            job->frames = xcalloc(1, sizeof(struct frame *));
+            add_frame(job, &job->entry.message);
+        }
+        answer(l, job);
+    }
+}
+
+static enum status run_mark(struct lane *l, struct job *job)
+{
+    return l->worker->driver->mark(l->h, job->room, job->user, job->seq, &job->marker);
+}
+
+static enum status run_join(struct lane *l, struct job *job)
+{
+    enum status status =
+        l->worker->driver->join(l->h, job->room, job->user, &job->head, &job->marker);
+    if (job->marker > job->head)
+        job->head = job->marker; /* the head was read before another device joined */
+    return status;
+}
+
+struct collect {
+    struct job *job;
+    size_t bytes;
+    int64_t last_seq;
+};
+
+static bool collect(void *ctx, const struct message *m)
+{
+    struct collect *c = ctx;
+    struct job *job = c->job;
+    bool newest_first = job->after < 0;
+    if (job->frame_count > 0 && m->seq != c->last_seq + (newest_first ? -1 : 1)) {
+        log_error("history_gap", F("room", job->room), F("seq", m->seq));
+        return false;
+    }
+    c->last_seq = m->seq;
+    if (newest_first || job->frame_count == 0)
+        job->first_seq = m->seq;
+    add_frame(job, m);
+    c->bytes += job->frames[job->frame_count - 1]->len;
+    return c->bytes < PAGE_BYTES && job->frame_count < (size_t)job->limit;
+}
+
+static enum status run_page(struct lane *l, struct job *job)
+{
+    const struct page_query query = {job->room, job->after, job->before, job->limit};
+    struct collect c = {.job = job};
+    job->frames = xcalloc((size_t)job->limit, sizeof(struct frame *));
+    enum status status = l->worker->driver->page(l->h, &query, collect, &c);
+    for (size_t i = 0; job->after < 0 && i < job->frame_count / 2; i++) {
+        struct frame **a = &job->frames[i], **b = &job->frames[job->frame_count - 1 - i];
+        struct frame *swap = *a;
+        *a = *b;
+        *b = swap;
+    }
+    return status;
+}
+
+static enum status run_heads(struct lane *l, struct job *job)
+{
+    return l->worker->driver->heads(l->h, job->heads, job->head_count);
+}
+
+static enum status (*const runs[JOB_KINDS])(struct lane *l, struct job *job) = {
+    [JOB_MARK] = run_mark,
+    [JOB_JOIN] = run_join,
+    [JOB_PAGE] = run_page,
+    [JOB_HEADS] = run_heads,
+};
+
+static void run_one(struct lane *l, struct job *job)
+{
+    int64_t start = clock_mono_us();
+    job->status = runs[job->kind](l, job);
+    metric_observe_us(l->worker->read_time, clock_mono_us() - start);
+    note(l, job->status, "a request failed");
+    if (job->status == STATUS_CONTENDED)
+        job->status = STATUS_UNAVAILABLE;
+    answer(l, job);
+}
+
+static void run_batch(struct lane *l, size_t n)
+{
+    struct job *appends[BATCH_MAX];
+    size_t append_count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (l->taken[i]->kind == JOB_APPEND)
+            appends[append_count++] = l->taken[i];
+        else
+            run_one(l, l->taken[i]);
+    if (append_count > 0)
+        append(l, appends, append_count);
+}
+
+/* --- the thread ----------------------------------------------------------------------------- */
+
+static struct timespec in_ms(int64_t ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    int64_t ns = t.tv_nsec + ms % 1000 * 1000000;
+    return (struct timespec){t.tv_sec + ms / 1000 + ns / 1000000000, ns % 1000000000};
+}
+
+/* Wait for jobs, but not past the time for a ping. Everything that is there, up to BATCH_MAX. */
+static size_t take(struct lane *l, bool *stop)
+{
+    size_t n = 0;
+    pthread_mutex_lock(&l->lock);
+    struct timespec until = in_ms(l->up ? PING_UP_MS : PING_DOWN_MS);
+    while (!l->first && !l->stop && pthread_cond_timedwait(&l->more, &l->lock, &until) == 0)
+        ;
+    while (l->first && n < BATCH_MAX) {
+        l->taken[n++] = (struct job *)l->first;
+        l->first = l->first->next;
+    }
+    if (!l->first)
+        l->last = &l->first;
+    l->depth -= n;
+    *stop = l->stop;
+    pthread_mutex_unlock(&l->lock);
+    return n;
+}
+
+static void refuse(struct lane *l, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        l->taken[i]->status = STATUS_UNAVAILABLE;
+        answer(l, l->taken[i]);
+    }
+}
+
+static bool connect_store(struct lane *l)
+{
+    struct strbuf why = STRBUF_INIT;
+    if (!l->h)
+        note(l, l->worker->driver->open(l->worker->store, &l->h, &why), strbuf_cstr(&why));
+    strbuf_release(&why);
+    return l->h != NULL;
+}
+
+static void *run(void *arg)
+{
+    struct lane *l = arg;
+    bool stop = false;
+    connect_store(l);
+    for (;;) {
+        size_t n = take(l, &stop);
+        if (stop && n == 0)
+            break;
+        if (stop || !connect_store(l))
+            refuse(l, n);
+        else if (n > 0)
+            run_batch(l, n);
+        else
+            note(l, l->worker->driver->ping(l->h), "does not answer");
+    }
+    if (l->h)
+        l->worker->driver->close(l->h);
+    return NULL;
+}
+
+static double read_depth(void *ctx)
+{
+    struct lane *l = ctx;
+    pthread_mutex_lock(&l->lock);
+    size_t depth = l->depth;
+    pthread_mutex_unlock(&l->lock);
+    return (double)depth;
+}
+
+static void lane_start(struct lane *l, struct history_worker *w, const char *name,
+                       const char *labels)
+{
+    *l = (struct lane){.worker = w, .name = name, .why = "not connected yet"};
+    l->last = &l->first;
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->more, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    metric_gauge_read("scribe_history_queue", labels, "Jobs that wait for the history.", read_depth,
+                      l);
+    if (pthread_create(&l->thread, NULL, run, l) != 0)
+        abort();
+}
+
+static void lane_stop(struct lane *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->stop = true;
+    pthread_cond_signal(&l->more);
+    pthread_mutex_unlock(&l->lock);
+}
+
+enum status history_submit(struct history_worker *w, struct job *job)
+{
+    struct lane *l = job->kind == JOB_APPEND || job->kind == JOB_MARK ? &w->writer : &w->reader;
+    enum status status = STATUS_OK;
+    pthread_mutex_lock(&l->lock);
+    if (!l->up || l->stop)
+        status = STATUS_UNAVAILABLE;
+    else if (l->depth >= w->queue_max)
+        status = STATUS_OVERLOADED;
+    else {
+        job->mail.next = NULL;
+        *l->last = &job->mail;
+        l->last = &job->mail.next;
+        l->depth++;
+        pthread_cond_signal(&l->more);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return status;
+}
+
+enum status history_worker_new(const char *url, size_t queue_max, struct mailbox *mailbox,
+                               struct history_worker **out, struct strbuf *why)
+{
+    static const struct history_driver *const drivers[] = {&history_sqlite, &history_mongo};
+    const struct history_driver *driver = NULL;
+    for (size_t i = 0; i < sizeof(drivers) / sizeof(drivers[0]); i++)
+        if (strncmp(url, drivers[i]->scheme, strlen(drivers[i]->scheme)) == 0)
+            driver = drivers[i];
+    if (!driver) {
+        strbuf_addstr(why, "want sqlite:///path or mongodb://host/database");
+        return STATUS_UNPROCESSABLE;
+    }
+    void *store;
+    enum status status = driver->store_new(url, &store, why);
+    if (status != STATUS_OK)
+        return status;
+    struct history_worker *w = xcalloc(1, sizeof(*w));
+    w->driver = driver;
+    w->store = store;
+    w->queue_max = queue_max;
+    w->mailbox = mailbox;
+    w->batches = metric_counter("scribe_history_batches_total", "", "Batches written.");
+    w->messages = metric_counter("scribe_history_messages_total", "", "Messages in batches.");
+    w->append_time = metric_histogram("scribe_history_seconds", "op=\"append\"",
+                                      "Time of a batch or a request at the history.");
+    w->read_time = metric_histogram("scribe_history_seconds", "op=\"other\"",
+                                    "Time of a batch or a request at the history.");
+    lane_start(&w->writer, w, "writer", "lane=\"writer\"");
+    lane_start(&w->reader, w, "reader", "lane=\"reader\"");
+    *out = w;
+    return STATUS_OK;
+}
+
+void history_worker_free(struct history_worker *w)
+{
+    if (!w)
+        return;
+    lane_stop(&w->writer);
+    lane_stop(&w->reader);
+    pthread_join(w->writer.thread, NULL);
+    pthread_join(w->reader.thread, NULL);
+    w->driver->store_free(w->store);
+    free(w);
+}

@@ -1,0 +1,445 @@
+#include "server.h"
+#include "clock.h"
+#include "health.h"
+#include "log.h"
+#include "site.h"
+#include <libwebsockets.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <uv.h>
+
+enum {
+    SCRATCH = 32 * 1024,
+    RX_CHUNK = 1024, /* a buffer of this size is every connection's */
+    BODY_MAX = 4096,
+    PATH_MAX_LEN = 256,
+    HTTP_TIMEOUT_S = 10,
+    KEEPALIVE_S = 15,
+    SPARE_DESCRIPTORS = 256,
+};
+
+struct server {
+    struct server_options options;
+    struct chat *chat;
+    struct lws_context *context;
+    uv_loop_t loop;
+    lws_sorted_usec_list_t tick;
+    lws_retry_bo_t heartbeat;
+    pthread_t thread;
+    atomic_bool draining;
+    atomic_llong stop_at_ms;
+    unsigned char scratch[SCRATCH];
+};
+
+/* libwebsockets zeroes one for each connection and frees it when the protocol is bound anew. */
+struct connection {
+    struct session *session;
+    struct strbuf inbox; /* a message in fragments, or the body of a request */
+};
+
+static struct server *server_of(struct lws *wsi)
+{
+    return lws_context_user(lws_get_context(wsi));
+}
+
+/* --- HTTP ----------------------------------------------------------------------------------- */
+
+#define SECURITY_HEADERS                                                                           \
+    "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "           \
+    "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "                    \
+    "frame-ancestors 'none'\r\n"                                                                   \
+    "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"                          \
+    "Cross-Origin-Opener-Policy: same-origin\r\nCache-Control: no-cache\r\n"
+
+static void write_head(struct strbuf *out, const struct site_reply *r)
+{
+    strbuf_addf(out, "HTTP/1.1 %d %s\r\n" SECURITY_HEADERS, r->code,
+                r->code < 400 ? "OK" : "Error");
+    if (r->type)
+        strbuf_addf(out, "Content-Type: %s\r\nContent-Length: %zu\r\n", r->type, r->body.len);
+    if (r->allow[0])
+        strbuf_addf(out, "Allow: %s\r\n", r->allow);
+    if (r->retry_after)
+        strbuf_addstr(out, "Retry-After: 1\r\n");
+    strbuf_addstr(out, "\r\n");
+}
+
+/* Releases the reply. -1: the connection is broken. */
+static int send_reply(struct lws *wsi, struct site_reply *r)
+{
+    struct strbuf out = STRBUF_INIT;
+    write_head(&out, r);
+    if (!r->head_only)
+        strbuf_add(&out, r->body.bytes, r->body.len);
+    int n = lws_write(wsi, (unsigned char *)out.bytes, out.len, LWS_WRITE_HTTP_FINAL);
+    strbuf_release(&out);
+    site_reply_release(r);
+    return n < 0 ? -1 : 0;
+}
+
+static int end_transaction(struct lws *wsi, int failed)
+{
+    return failed || lws_http_transaction_completed(wsi) ? -1 : 0;
+}
+
+static const char *get_method(struct lws *wsi, char path[PATH_MAX_LEN])
+{
+    static const char *const names[] = {
+        [LWSHUMETH_GET] = "GET",         [LWSHUMETH_POST] = "POST",
+        [LWSHUMETH_OPTIONS] = "OPTIONS", [LWSHUMETH_PUT] = "PUT",
+        [LWSHUMETH_PATCH] = "PATCH",     [LWSHUMETH_DELETE] = "DELETE",
+        [LWSHUMETH_CONNECT] = "CONNECT", [LWSHUMETH_HEAD] = "HEAD",
+    };
+    char *uri = NULL;
+    int len = 0, method = lws_http_get_uri_and_method(wsi, &uri, &len);
+    bool known = method >= 0 && (size_t)method < sizeof(names) / sizeof(names[0]);
+    if (!known || len >= PATH_MAX_LEN)
+        return NULL;
+    memcpy(path, uri, (size_t)len);
+    path[len] = '\0';
+    return names[method];
+}
+
+static int answer(struct lws *wsi, const struct strbuf *body)
+{
+    char path[PATH_MAX_LEN];
+    struct site_reply r = {0};
+    const char *method = get_method(wsi, path);
+    if (method)
+        site_answer(method, path, strbuf_cstr(body), body->len, &r);
+    else
+        site_problem(&r, STATUS_BAD_REQUEST, "the method is unknown or the path too long");
+    return end_transaction(wsi, send_reply(wsi, &r));
+}
+
+static int refuse_body(struct lws *wsi, enum status status)
+{
+    struct site_reply r = {0};
+    site_problem(&r, status, "");
+    return end_transaction(wsi, send_reply(wsi, &r));
+}
+
+/* Without a body the answer follows at once; otherwise when the body is complete. */
+static int on_request(struct lws *wsi)
+{
+    char length[24];
+    int n = lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    bool has_length = n > 0;
+    if (n < 0 || (has_length && strtoll(length, NULL, 10) > BODY_MAX))
+        return refuse_body(wsi, STATUS_TOO_LARGE);
+    if (has_length)
+        return 0;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0)
+        return refuse_body(wsi, STATUS_LENGTH_REQUIRED);
+    return answer(wsi, &(struct strbuf)STRBUF_INIT);
+}
+
+/* --- upgrade -------------------------------------------------------------------------------- */
+
+static bool offers_subprotocol(struct lws *wsi)
+{
+    char list[256], *rest = list;
+    if (lws_hdr_copy(wsi, list, sizeof(list), WSI_TOKEN_PROTOCOL) <= 0)
+        return false;
+    for (const char *name; (name = strsep(&rest, ", \t")) != NULL;)
+        if (strcmp(name, SUBPROTOCOL) == 0)
+            return true;
+    return false;
+}
+
+static bool header_is(struct lws *wsi, enum lws_token_indexes header, const char *want)
+{
+    char value[64];
+    return lws_hdr_copy(wsi, value, sizeof(value), header) > 0 && strcmp(value, want) == 0;
+}
+
+/* RFC 6455, section 4.2.1; libwebsockets is more lenient. */
+static enum status check_upgrade(struct lws *wsi, const char *to, const char **detail)
+{
+    const struct server *server = server_of(wsi);
+    struct strbuf ignored = STRBUF_INIT;
+    enum status ready = health_ready(&ignored);
+    strbuf_release(&ignored);
+    *detail = "";
+    if (!header_is(wsi, WSI_TOKEN_GET_URI, "/ws"))
+        return STATUS_NOT_FOUND;
+    *detail = "want Upgrade: websocket, Sec-WebSocket-Version: 13 and a key";
+    if (strcasecmp(to, "websocket") != 0 || !header_is(wsi, WSI_TOKEN_VERSION, "13") ||
+        lws_hdr_total_length(wsi, WSI_TOKEN_KEY) != 24)
+        return STATUS_BAD_REQUEST;
+    *detail = "want Sec-WebSocket-Protocol: " SUBPROTOCOL;
+    if (!offers_subprotocol(wsi))
+        return STATUS_BAD_REQUEST;
+    *detail = "not ready";
+    if (ready != STATUS_OK)
+        return STATUS_UNAVAILABLE;
+    *detail = "too many connections";
+    if (chat_sessions(server->chat) >= server->options.connections_max)
+        return STATUS_OVERLOADED;
+    return STATUS_OK;
+}
+
+/* 0: go on; 1: refused, and answered. */
+static int on_upgrade(struct lws *wsi, const char *to)
+{
+    const char *detail;
+    struct site_reply r = {0};
+    enum status status = check_upgrade(wsi, to, &detail);
+    if (status == STATUS_OK)
+        return 0;
+    site_problem(&r, status, detail);
+    return send_reply(wsi, &r) < 0 ? -1 : 1;
+}
+
+static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                   size_t len)
+{
+    struct connection *c = user;
+    switch ((int)reason) {
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return on_upgrade(wsi, in);
+    case LWS_CALLBACK_HTTP:
+        return on_request(wsi);
+    case LWS_CALLBACK_HTTP_BODY:
+        if (c->inbox.len + len > BODY_MAX)
+            return -1; /* more than its Content-Length */
+        strbuf_add(&c->inbox, in, len);
+        return 0;
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return answer(wsi, &c->inbox);
+    case LWS_CALLBACK_HTTP_DROP_PROTOCOL:
+    case LWS_CALLBACK_CLOSED_HTTP:
+        if (c)
+            strbuf_release(&c->inbox);
+        return 0;
+    case LWS_CALLBACK_EVENT_WAIT_CANCELLED:
+        chat_wake(server_of(wsi)->chat);
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* --- WebSocket ------------------------------------------------------------------------------ */
+
+static int hang_up(struct lws *wsi, int code, const char *reason)
+{
+    unsigned char text[64];
+    size_t len = strnlen(reason, sizeof(text));
+    memcpy(text, reason, len);
+    lws_close_reason(wsi, (enum lws_close_status)code, text, len);
+    return -1;
+}
+
+static void wake(struct session *s)
+{
+    if (s->transport)
+        lws_callback_on_writable(s->transport);
+}
+
+static int on_receive(struct lws *wsi, struct connection *c, const char *in, size_t len)
+{
+    struct chat *chat = server_of(wsi)->chat;
+    if (lws_frame_is_binary(wsi))
+        return hang_up(wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "text only");
+    if (c->inbox.len + len + lws_remaining_packet_payload(wsi) > FRAME_MAX)
+        return hang_up(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too large");
+    bool last = lws_is_final_fragment(wsi) != 0;
+    if (last && c->inbox.len == 0) {
+        chat_receive(chat, c->session, in, len);
+        return 0;
+    }
+    strbuf_add(&c->inbox, in, len);
+    if (last) {
+        chat_receive(chat, c->session, c->inbox.bytes, c->inbox.len);
+        strbuf_release(&c->inbox);
+    }
+    return 0;
+}
+
+/* Everything due goes out in one write. The frames are framed already and whole, so that a ping or
+ * pong of libwebsockets, which comes between two writes, cannot land inside one. */
+static int on_writable(struct lws *wsi, struct connection *c)
+{
+    struct server *server = server_of(wsi);
+    struct session *s = c->session;
+    struct frame *big;
+    size_t n = session_take(s, server->scratch, SCRATCH, &big);
+    int written = 0;
+    if (big)
+        written = lws_write(wsi, big->bytes, big->len, LWS_WRITE_RAW);
+    else if (n > 0)
+        written = lws_write(wsi, server->scratch, n, LWS_WRITE_RAW);
+    frame_unref(big);
+    if (written < 0)
+        return -1;
+    if (s->count > 0 || (written > 0 && s->close_code))
+        lws_callback_on_writable(wsi);
+    else if (s->close_code)
+        return hang_up(wsi, s->close_code, s->close_reason);
+    else
+        chat_drained(server->chat, s);
+    return 0;
+}
+
+static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
+                        size_t len)
+{
+    struct connection *c = user;
+    switch ((int)reason) {
+    case LWS_CALLBACK_ESTABLISHED:
+        c->session = chat_open(server_of(wsi)->chat, wsi, wake);
+        return 0;
+    case LWS_CALLBACK_RECEIVE:
+        return on_receive(wsi, c, in, len);
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return on_writable(wsi, c);
+    case LWS_CALLBACK_CLOSED:
+        strbuf_release(&c->inbox);
+        if (c->session)
+            chat_close(server_of(wsi)->chat, c->session);
+        c->session = NULL;
+        return 0;
+    default:
+        return 0;
+    }
+}
+
+/* --- the loop ------------------------------------------------------------------------------- */
+
+static void cut(struct session *s)
+{
+    lws_set_timeout(s->transport, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+}
+
+static void on_tick(lws_sorted_usec_list_t *tick)
+{
+    struct server *server = lws_container_of(tick, struct server, tick);
+    if (atomic_load(&server->draining)) {
+        chat_drain(server->chat);
+        if (chat_sessions(server->chat) == 0 || clock_mono_ms() > server->stop_at_ms)
+            uv_stop(&server->loop);
+    }
+    chat_tick(server->chat, cut);
+    lws_sul_schedule(server->context, 0, tick, on_tick, CHAT_TICK_MS * LWS_US_PER_MS);
+}
+
+static void wake_loop(void *ctx)
+{
+    struct server *server = ctx;
+    lws_cancel_service(server->context);
+}
+
+static void *run(void *arg)
+{
+    struct server *server = arg;
+    uv_run(&server->loop, UV_RUN_DEFAULT);
+    chat_set_wake(server->chat, NULL, NULL);
+    lws_context_destroy(server->context);
+    uv_run(&server->loop, UV_RUN_DEFAULT); /* until libwebsockets' handles are closed */
+    return NULL;
+}
+
+static void log_line(int level, const char *line)
+{
+    char text[256];
+    size_t len = strcspn(line, "\n");
+    snprintf(text, sizeof(text), "%.*s", (int)(len < sizeof(text) ? len : sizeof(text) - 1), line);
+    if (level == LLL_ERR)
+        log_warn("libwebsockets", F("text", text));
+    else
+        log_debug("libwebsockets", F("text", text));
+}
+
+/* --- start and stop ------------------------------------------------------------------------- */
+
+/* libwebsockets sizes its tables by the limit of descriptors, and stops accepting there. */
+static void limit_descriptors(size_t connections_max)
+{
+    struct rlimit limit;
+    rlim_t want = connections_max + SPARE_DESCRIPTORS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= want)
+        return;
+    limit.rlim_cur = want;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* "127.0.0.1:8101" or "[::1]:8101" into address and port. */
+static bool split_listen(const char *listen, char *host, size_t size, int *port)
+{
+    const char *colon = strrchr(listen, ':');
+    if (!colon)
+        return false;
+    bool v6 = listen[0] == '[' && colon[-1] == ']';
+    snprintf(host, size, "%.*s", (int)(colon - listen) - 2 * v6, listen + v6);
+    *port = atoi(colon + 1);
+    return *host && *port > 0 && *port < 65536;
+}
+
+static struct lws_context *create_context(struct server *server, const char *host, int port)
+{
+    static const struct lws_protocols protocols[] = {
+        {"http", on_http, sizeof(struct connection), 0, 0, NULL, SCRATCH},
+        {SUBPROTOCOL, on_websocket, sizeof(struct connection), RX_CHUNK, 0, NULL, SCRATCH},
+        {0},
+    };
+    void *loops[] = {&server->loop};
+    struct lws_context_creation_info info = {
+        .iface = host,
+        .port = port,
+        .protocols = protocols,
+        .user = server,
+        .foreign_loops = loops,
+        .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
+                   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   (strchr(host, ':') ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
+        .timeout_secs = HTTP_TIMEOUT_S,
+        .keepalive_timeout = KEEPALIVE_S,
+        .retry_and_idle_policy = &server->heartbeat,
+    };
+    return lws_create_context(&info);
+}
+
+enum status server_start(const struct server_options *options, struct chat *chat,
+                         struct server **out, struct strbuf *why)
+{
+    char host[64];
+    int port;
+    if (!split_listen(options->listen, host, sizeof(host), &port)) {
+        strbuf_addf(why, "cannot read the address %s", options->listen);
+        return STATUS_INTERNAL;
+    }
+    struct server *server = xcalloc(1, sizeof(*server));
+    server->options = *options;
+    server->chat = chat;
+    server->heartbeat.secs_since_valid_ping = (uint16_t)options->heartbeat_s;
+    server->heartbeat.secs_since_valid_hangup = (uint16_t)(options->heartbeat_s * 3 / 2);
+    lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
+    limit_descriptors(options->connections_max);
+    uv_loop_init(&server->loop);
+    server->context = create_context(server, host, port);
+    if (!server->context) {
+        strbuf_addf(why, "cannot listen on %s: address wrong or in use", options->listen);
+        uv_loop_close(&server->loop);
+        free(server);
+        return STATUS_INTERNAL;
+    }
+    lws_sul_schedule(server->context, 0, &server->tick, on_tick, 1);
+    chat_set_wake(chat, wake_loop, server);
+    if (pthread_create(&server->thread, NULL, run, server) != 0)
+        abort();
+    *out = server;
+    return STATUS_OK;
+}
+
+void server_stop(struct server *server, int64_t grace_ms)
+{
+    server->stop_at_ms = clock_mono_ms() + grace_ms;
+    atomic_store(&server->draining, true);
+    pthread_join(server->thread, NULL);
+    uv_loop_close(&server->loop);
+    free(server);
+}
