@@ -24,7 +24,7 @@ enum {
 struct server {
     struct server_options options;
     struct chat *chat;
-    struct lws_context *context;
+    struct lws_context *context; /* libwebsockets clears it at its very end */
     uv_loop_t loop;
     lws_sorted_usec_list_t tick;
     lws_retry_bo_t heartbeat;
@@ -338,8 +338,12 @@ static void *run(void *arg)
     struct server *server = arg;
     uv_run(&server->loop, UV_RUN_DEFAULT);
     chat_set_wake(server->chat, NULL, NULL);
-    lws_context_destroy(server->context);
-    uv_run(&server->loop, UV_RUN_DEFAULT); /* until libwebsockets' handles are closed */
+    /* On a loop that is not its own libwebsockets ends in steps, and the loop must close its
+     * handles between them; at the last one it clears `context`. */
+    while (server->context) {
+        lws_context_destroy(server->context);
+        uv_run(&server->loop, UV_RUN_DEFAULT);
+    }
     return NULL;
 }
 
@@ -393,6 +397,7 @@ static struct lws_context *create_context(struct server *server, const char *hos
         .protocols = protocols,
         .user = server,
         .foreign_loops = loops,
+        .pcontext = &server->context,
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
                    LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    (strchr(host, ':') ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
