@@ -14,7 +14,7 @@ struct index {
     pthread_cond_t returned;
     size_t free_count;
     size_t count;
-    struct sqlite *connections[]; /* [0, free_count) are free */
+    struct sqlite *connections[INDEX_CONNECTIONS_MAX]; /* [0, free_count) are free */
 };
 
 struct sqlite *index_borrow(struct index *ix, bool write)
@@ -72,7 +72,7 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
                        struct index **out, struct strbuf *why)
 {
     enum status s = STATUS_OK;
-    struct index *ix = xcalloc(1, sizeof(*ix) + connections * sizeof(ix->connections[0]));
+    struct index *ix = xcalloc(1, sizeof(*ix));
     ix->keys = keys;
     pthread_mutex_init(&ix->writer, NULL);
     pthread_mutex_init(&ix->lock, NULL);

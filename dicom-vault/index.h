@@ -14,9 +14,11 @@
 #include <stdbool.h>
 
 struct index;
+enum { INDEX_CONNECTIONS_MAX = 256 };
 
-/* Open or create the file at `path` for at most `connections` threads. `keys` must outlive it. The
- * index takes the keyring's vault id when it is new; UNPROCESSABLE when it is another vault's. */
+/* Open or create the file at `path` for at most `connections` threads at a time. `keys` must
+ * outlive it. The index takes the keyring's vault id when it is new; UNPROCESSABLE when it is
+ * another vault's. */
 enum status index_open(const char *path, const struct keyring *keys, size_t connections,
                        struct index **out, struct strbuf *why);
 void index_close(struct index *ix); /* NULL is fine */

@@ -36,7 +36,8 @@ static int serve(int argc, char **argv)
     static const struct config_option options[] = {
         WHERE,
         {"VAULT_LISTEN", CONFIG_STRING, &listen, "127.0.0.1:8300", "address and port", 0, 0, NULL},
-        {"VAULT_WORKERS", CONFIG_INT, &threads, "16", "threads that may block", 1, 256, NULL},
+        {"VAULT_WORKERS", CONFIG_INT, &threads, "16", "threads that may block", 1,
+         INDEX_CONNECTIONS_MAX, NULL},
         {"VAULT_CONNECTIONS", CONFIG_INT, &connections, "1000", "most connections", 1, 65536, NULL},
         {"VAULT_FILE_MAX", CONFIG_INT, &file_max, "17179869184", "longest file, bytes", 1,
          (INT64_C(1) << 52) - 1, NULL},
