@@ -48,68 +48,69 @@ static void good_texts(void **state)
     }
 }
 
+static const struct text not_json[] = {
+    TEXT(""),
+    TEXT(" "),
+    TEXT("{"),
+    TEXT("}"),
+    TEXT("]["),
+    TEXT("\""),
+    TEXT("\"\\"),
+    TEXT("nul"),
+    TEXT("{}x"), /* trailing bytes */
+    TEXT("{}{}"),
+    TEXT("{} 1"),
+    TEXT("{}\0"),
+    TEXT("{}\0{}"),
+    TEXT("\0{}"),
+    TEXT("{\"a\":1,\"a\":1}"), /* duplicate keys, at any depth, however spelled */
+    TEXT("[{\"a\":{\"b\":1,\"c\":2,\"b\":1}}]"),
+    TEXT("{\"a\":1,\"\\u0061\":1}"),
+    TEXT("{\"a\0b\":1}"), /* NUL, plain and escaped */
+    TEXT("\"a\0b\""),
+    TEXT("\"a\\u0000b\""),
+    TEXT("{\"a\\u0000\":1}"),
+    TEXT("\"\n\""), /* control characters */
+    TEXT("\"\x1F\""),
+    TEXT("\"\xC0\xAF\""), /* overlong */
+    TEXT("\"\xE0\x80\xAF\""),
+    TEXT("\"\xF0\x80\x80\xAF\""),
+    TEXT("\"\xED\xA0\x80\""), /* surrogates */
+    TEXT("\"\\ud800\""),
+    TEXT("\"\\ude00\\ud83d\""),
+    TEXT("\"\xF4\x90\x80\x80\""),
+    TEXT("\"\x80\""),
+    TEXT("\"\xC3"),
+    TEXT("\"\xFF\""),
+    TEXT("\xEF\xBB\xBF{}"), /* byte order mark */
+    TEXT("9223372036854775808"),
+    TEXT("-9223372036854775809"),
+    TEXT("1e999"),
+    TEXT("01"),
+    TEXT("+1"),
+    TEXT(".5"),
+    TEXT("1."),
+    TEXT("0x1"),
+    TEXT("NaN"),
+    TEXT("Infinity"),
+    TEXT("[1,]"),
+    TEXT("{\"a\":1,}"),
+    TEXT("{a:1}"),
+    TEXT("{'a':1}"),
+    TEXT("{1:1}"),
+    TEXT("[1 2]"),
+    TEXT("// x\n{}"),
+    TEXT("/**/{}"),
+};
+
 static void bad_texts(void **state)
 {
     (void)state;
-    static const struct text bad[] = {
-        TEXT(""),
-        TEXT(" "),
-        TEXT("{"),
-        TEXT("}"),
-        TEXT("]["),
-        TEXT("\""),
-        TEXT("\"\\"),
-        TEXT("nul"),
-        TEXT("{}x"), /* trailing bytes */
-        TEXT("{}{}"),
-        TEXT("{} 1"),
-        TEXT("{}\0"),
-        TEXT("{}\0{}"),
-        TEXT("\0{}"),
-        TEXT("{\"a\":1,\"a\":1}"), /* duplicate keys, at any depth, however spelled */
-        TEXT("[{\"a\":{\"b\":1,\"c\":2,\"b\":1}}]"),
-        TEXT("{\"a\":1,\"\\u0061\":1}"),
-        TEXT("{\"a\0b\":1}"), /* NUL, plain and escaped */
-        TEXT("\"a\0b\""),
-        TEXT("\"a\\u0000b\""),
-        TEXT("{\"a\\u0000\":1}"),
-        TEXT("\"\n\""), /* control characters */
-        TEXT("\"\x1F\""),
-        TEXT("\"\xC0\xAF\""), /* overlong */
-        TEXT("\"\xE0\x80\xAF\""),
-        TEXT("\"\xF0\x80\x80\xAF\""),
-        TEXT("\"\xED\xA0\x80\""), /* surrogates */
-        TEXT("\"\\ud800\""),
-        TEXT("\"\\ude00\\ud83d\""),
-        TEXT("\"\xF4\x90\x80\x80\""),
-        TEXT("\"\x80\""),
-        TEXT("\"\xC3"),
-        TEXT("\"\xFF\""),
-        TEXT("\xEF\xBB\xBF{}"), /* byte order mark */
-        TEXT("9223372036854775808"),
-        TEXT("-9223372036854775809"),
-        TEXT("1e999"),
-        TEXT("01"),
-        TEXT("+1"),
-        TEXT(".5"),
-        TEXT("1."),
-        TEXT("0x1"),
-        TEXT("NaN"),
-        TEXT("Infinity"),
-        TEXT("[1,]"),
-        TEXT("{\"a\":1,}"),
-        TEXT("{a:1}"),
-        TEXT("{'a':1}"),
-        TEXT("{1:1}"),
-        TEXT("[1 2]"),
-        TEXT("// x\n{}"),
-        TEXT("/**/{}"),
-    };
-    for (size_t i = 0; i < COUNT(bad); i++) {
+    for (size_t i = 0; i < COUNT(not_json); i++) {
         json_t *root = (json_t *)&root;
         struct strbuf why = STRBUF_INIT;
-        if (parse(bad[i].bytes, bad[i].len, &root, &why) != STATUS_BAD_REQUEST)
-            fail_msg("accepted: %s", bad[i].bytes);
+        if (parse(not_json[i].bytes, not_json[i].len, &root, &why) != STATUS_BAD_REQUEST)
+            fail_msg("accepted: %s", not_json[i].bytes);
         assert_null(root);
         assert_int_not_equal(why.len, 0);
         strbuf_release(&why);

@@ -122,8 +122,7 @@ static void cut_between_characters(void **state)
         for (size_t before = 512 - len - 1; before < 514; before++) {
             char value[600];
             memset(value, 'x', before);
-            strcpy(value + before, characters[i]);
-            strcat(value, "yyyyyyyyyyyyyyyyyyyy");
+            snprintf(value + before, sizeof(value) - before, "%syyyyyyyyyyyyyy", characters[i]);
             const char *text = logged(value);
             size_t kept = before + len <= 512 ? 512 : before > 512 ? 512 : before;
             assert_int_equal(strlen(text), kept + 1);

@@ -61,15 +61,35 @@ static void full_queue(void **state)
     assert_int_equal(waiting("pool=\"full\""), 0);
 }
 
+/* Admitted jobs pass a full queue, in their turn, and leave no room for others. */
+static void admitted_jobs(void **state)
+{
+    (void)state;
+    struct gate g;
+    atomic_int ran = 0;
+    gate_init(&g);
+    struct workers *w = workers_new("admitted", 1, 2);
+    assert_int_equal(workers_submit(w, wait_at_gate, &g), STATUS_OK);
+    sem_wait(&g.began);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(workers_submit_admitted(w, count, &ran), STATUS_OK);
+    assert_int_equal(workers_submit(w, count, &ran), STATUS_OVERLOADED);
+    assert_int_equal(workers_depth(w), 100);
+    sem_post(&g.go);
+    workers_free(w);
+    assert_int_equal(ran, 100);
+}
+
 static void a_queue_without_room(void **state)
 {
     (void)state;
     atomic_int ran = 0;
     struct workers *w = workers_new("none", 1, 0);
     assert_int_equal(workers_submit(w, count, &ran), STATUS_OVERLOADED);
+    assert_int_equal(workers_submit_admitted(w, count, &ran), STATUS_OK);
     workers_free(w);
     workers_free(NULL);
-    assert_int_equal(ran, 0);
+    assert_int_equal(ran, 1);
 }
 
 struct order {
@@ -193,13 +213,10 @@ static void submit_during_free(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(full_queue),
-        cmocka_unit_test(a_queue_without_room),
-        cmocka_unit_test(first_in_first_out),
-        cmocka_unit_test(all_threads_work),
-        cmocka_unit_test(every_accepted_job_runs_once),
-        cmocka_unit_test(jobs_submit_jobs),
-        cmocka_unit_test(submit_during_free),
+        cmocka_unit_test(full_queue),           cmocka_unit_test(admitted_jobs),
+        cmocka_unit_test(a_queue_without_room), cmocka_unit_test(first_in_first_out),
+        cmocka_unit_test(all_threads_work),     cmocka_unit_test(every_accepted_job_runs_once),
+        cmocka_unit_test(jobs_submit_jobs),     cmocka_unit_test(submit_during_free),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
