@@ -10,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from harness import server, stores  # noqa: E402
+from harness.probe import Probe  # noqa: E402
 from harness.process import BUILD  # noqa: E402
 
 
@@ -95,6 +96,20 @@ def start_server(request, folder, variant):
         s.check_log()
     for s, code in codes.items():
         assert code == 0, f"{s.name} exited with {code}{s.log_tail()}"
+
+
+@pytest.fixture
+def start_probe(folder):
+    """start_probe(name, url, option=value...) -> a started Probe, closed and checked at teardown."""
+    started = []
+
+    def start(name, url, **options):
+        started.append(Probe(folder, name, url, **options))
+        return started[-1]
+
+    yield start
+    for p in started:
+        p.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -234,6 +234,8 @@ int main(int argc, char **argv)
     strbuf_release(&why);
     if (st == STATUS_OK)
         probe_serve(commands, sizeof(commands) / sizeof(commands[0]), &s);
+    while (s.held_count > 0)
+        db_release(s.held[--s.held_count]);
     db_free(s.db);
     return 0;
 }

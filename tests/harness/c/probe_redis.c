@@ -11,6 +11,7 @@ struct session {
     struct redis_options options;
     struct redis *redis;
     struct redis_subscriber *subscriber;
+    json_t *blow; /* the command of a hammer */
     pthread_mutex_t lock;
     json_t *events; /* since they were asked for */
 };
@@ -31,20 +32,25 @@ static json_t *json_of(const struct redis_reply *reply)
     return list;
 }
 
-/* ["command", word...]: one to four words */
-static json_t *run_command(void *ctx, json_t *args)
+/* Run args[first] and on, one to four words. */
+static enum status command(struct session *s, json_t *args, size_t first, struct redis_reply **out)
 {
     static const char *const formats[] = {"", "%b", "%b %b", "%b %b %b", "%b %b %b %b"};
-    struct session *s = ctx;
-    struct redis_reply *reply = NULL;
     const char *w[4] = {0};
-    size_t n[4] = {0}, count = json_array_size(args) - 1;
+    size_t n[4] = {0}, count = json_array_size(args) - first;
     for (size_t i = 0; i < count && i < 4; i++) {
-        w[i] = json_string_value(json_array_get(args, i + 1));
-        n[i] = json_string_length(json_array_get(args, i + 1));
+        w[i] = json_string_value(json_array_get(args, i + first));
+        n[i] = json_string_length(json_array_get(args, i + first));
     }
-    enum status st = redis_command(s->redis, &reply, formats[count], w[0], n[0], w[1], n[1], w[2],
-                                   n[2], w[3], n[3]);
+    return redis_command(s->redis, out, formats[count], w[0], n[0], w[1], n[1], w[2], n[2], w[3],
+                         n[3]);
+}
+
+/* ["command", word...] */
+static json_t *run_command(void *ctx, json_t *args)
+{
+    struct redis_reply *reply;
+    enum status st = command(ctx, args, 1, &reply);
     json_t *answer = json_pack("{s:s, s:o}", "status", status_slug(st), "reply", json_of(reply));
     redis_reply_free(reply);
     return answer;
@@ -73,12 +79,14 @@ static json_t *run_health(void *ctx, json_t *args)
 static enum status strike(void *ctx)
 {
     struct session *s = ctx;
-    return redis_command(s->redis, NULL, "INCR hammer");
+    return command(s, s->blow, 3, NULL);
 }
 
-/* ["hammer", threads, ms] */
+/* ["hammer", threads, ms, word...] */
 static json_t *run_hammer(void *ctx, json_t *args)
 {
+    struct session *s = ctx;
+    s->blow = args;
     return probe_hammer((size_t)json_integer_value(json_array_get(args, 1)),
                         json_integer_value(json_array_get(args, 2)), strike, ctx);
 }

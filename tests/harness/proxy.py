@@ -1,0 +1,44 @@
+"""A TCP proxy whose connections a test can cut at a chosen moment."""
+
+import socket
+import threading
+
+
+class Proxy:
+    """Forwards 127.0.0.1:port to `target`. cut(direction, data) sees each chunk ("up" to the server
+    or "down" to the client) and says whether to cut the connection, with data still undelivered."""
+
+    def __init__(self, target, cut):
+        self.target = target
+        self.cut = cut
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self.target))
+            for name, source, sink in (("up", client, server), ("down", server, client)):
+                threading.Thread(target=self._forward, args=(name, source, sink),
+                                 daemon=True).start()
+
+    def _forward(self, direction, source, sink):
+        try:
+            while data := source.recv(65536):
+                if self.cut(direction, data):
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for s in (source, sink):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def close(self):
+        self.listener.close()
