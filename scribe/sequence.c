@@ -76,12 +76,12 @@ static enum status resolve(struct batch *b)
     return STATUS_OK;
 }
 
+/* A retry too: the first ack may never have come to this. */
 static enum status mark_senders(struct batch *b)
 {
-    size_t n = 0;
-    for (struct entry **e = b->all; e < b->open; e++)
-        if (!(*e)->duplicate)
-            b->messages[n++] = &(*e)->message;
+    size_t n = (size_t)(b->open - b->all);
+    for (size_t i = 0; i < n; i++)
+        b->messages[i] = &b->all[i]->message;
     return n > 0 ? b->driver->mark_own(b->h, b->messages, n) : STATUS_OK;
 }
 
