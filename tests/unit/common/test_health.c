@@ -43,7 +43,10 @@ static void from_start_to_drain(void **state)
     cache.why = "ok"; /* a reason that looks well */
     assert_ready(STATUS_UNAVAILABLE, "{\"status\":\"unready\",\"checks\":{\"mysql\":\"not well\","
                                      "\"redis\":\"ok\"}}");
-    database.well = cache.well = true;
+    cache.well = true; /* the first is not made good by the last */
+    assert_ready(STATUS_UNAVAILABLE, "{\"status\":\"unready\",\"checks\":{\"mysql\":\"not well\","
+                                     "\"redis\":\"ok\"}}");
+    database.well = true;
     assert_ready(STATUS_OK,
                  "{\"status\":\"ready\",\"checks\":{\"mysql\":\"ok\",\"redis\":\"ok\"}}");
 
