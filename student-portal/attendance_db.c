@@ -92,21 +92,22 @@ enum status attendance_roster(struct db *db, int64_t session, json_t *rows)
         SQL(SQL_I64(session)), add_student, rows));
 }
 
-/* The student's id when enrolled in the session's course, with their row locked. */
-static enum status lock_enrolled(struct db_conn *c, struct attendance_mark *mark)
+/* Who that is and the generation now, when enrolled in the session's course. A plain read: locks
+ * on the session's row would make marks of different students wait for each other. */
+static enum status find_enrolled(struct db_conn *c, struct attendance_mark *mark)
 {
     struct db_rows *rows;
     enum status st = db_query(c,
-                              "SELECT u.id, u.attendance_gen FROM users u WHERE u.account = ?"
-                              " AND EXISTS (SELECT 1 FROM enrolments e JOIN class_sessions s"
-                              " ON s.course_id = e.course_id WHERE e.student_id = u.id"
-                              " AND s.id = ?) FOR UPDATE",
+                              "SELECT u.id, u.attendance_gen FROM users u"
+                              " JOIN enrolments e ON e.student_id = u.id"
+                              " JOIN class_sessions s ON s.course_id = e.course_id"
+                              " WHERE u.account = ? AND s.id = ?",
                               SQL(SQL_TEXT(mark->student), SQL_I64(mark->session)), &rows);
     if (!st && !db_next(rows))
         st = STATUS_NOT_FOUND;
     if (!st) {
         mark->student_id = db_i64(rows, 0);
-        mark->gen = db_i64(rows, 1) + 1;
+        mark->gen = db_i64(rows, 1);
     }
     db_rows_free(rows);
     return st;
@@ -115,10 +116,11 @@ static enum status lock_enrolled(struct db_conn *c, struct attendance_mark *mark
 static enum status set_mark(struct db_conn *c, void *ctx)
 {
     struct attendance_mark *mark = ctx;
-    enum status st = lock_enrolled(c, mark);
+    enum status st =
+        db_exec(c, "UPDATE users SET attendance_gen = attendance_gen + 1 WHERE account = ?",
+                SQL(SQL_TEXT(mark->student)), NULL);
     if (!st)
-        st = db_exec(c, "UPDATE users SET attendance_gen = ? WHERE id = ?",
-                     SQL(SQL_I64(mark->gen), SQL_I64(mark->student_id)), NULL);
+        st = find_enrolled(c, mark);
     if (!st)
         st = db_exec(c,
                      "INSERT INTO attendance (session_id, student_id, mark, marked_by, marked_at)"

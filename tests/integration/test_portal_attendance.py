@@ -316,6 +316,23 @@ def test_many_marks_of_one_student_at_once(world):
     assert courses(world.client("ana"))["cs101"]["totals"]["present"] == 6
 
 
+def test_marks_of_different_students_do_not_wait_for_each_other(world):
+    """A whole class is marked, or checks in, at one moment."""
+    frank = world.client("frank")
+    lock = world.connection()
+    lock.begin()
+    lock.cursor().execute("UPDATE users SET attendance_gen = attendance_gen + 1 WHERE id = 1")
+    lock.cursor().execute("INSERT INTO attendance VALUES (6, 1, 'late', 3, NOW(3))"
+                          " ON DUPLICATE KEY UPDATE mark = 'late'")
+    try:
+        assert frank.mark(6, "ben", "late").status_code == 200
+        assert frank.mark(6, "ana", "late").status_code == 503  # the control: that row is held
+    finally:
+        lock.rollback()
+        lock.close()
+    assert frank.mark(6, "ana", "late").status_code == 200
+
+
 def test_all_answers_are_json_without_store(world):
     ana = world.client("ana")
     reply = ana.get("/me/attendance")
