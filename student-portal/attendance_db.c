@@ -92,8 +92,8 @@ enum status attendance_roster(struct db *db, int64_t session, json_t *rows)
         SQL(SQL_I64(session)), add_student, rows));
 }
 
-/* Who that is and the generation now, when enrolled in the session's course. A plain read: locks
- * on the session's row would make marks of different students wait for each other. */
+/* Who that is and the generation now, when enrolled in the session's course. A plain read: a
+ * locking one would lock the rows it joins, and the session's is everybody's. */
 static enum status find_enrolled(struct db_conn *c, struct attendance_mark *mark)
 {
     struct db_rows *rows;
