@@ -50,11 +50,9 @@ enum status apikey_create(struct index *ix, const struct keyring *keys, roles sc
     secret_random(id, ID);
     secret_random(secret, SECRET);
     verifier(keys, id, scopes, secret, expected);
-    struct sqlite *db = index_borrow(ix, true);
-    enum status s =
-        sqlite_exec(db, "INSERT INTO api_keys (id, scopes, verifier) VALUES (?, ?, ?)",
-                    SQL(SQL_BLOB(id, ID), SQL_I64(scopes), SQL_BLOB(expected, VERIFIER)), NULL);
-    index_return(ix, db, true);
+    enum status s = index_exec(ix, "INSERT INTO api_keys (id, scopes, verifier) VALUES (?, ?, ?)",
+                               SQL(SQL_BLOB(id, ID), SQL_I64(scopes), SQL_BLOB(expected, VERIFIER)),
+                               NULL, NULL);
 
     struct strbuf key = STRBUF_INIT;
     strbuf_reserve(&key, APIKEY_TEXT);
@@ -77,7 +75,7 @@ static enum status find(struct index *ix, const uint8_t id[ID], roles *scopes,
     *found = false;
     *scopes = 0;
     memset(expected, 0, VERIFIER);
-    struct sqlite *db = index_borrow(ix, false);
+    struct sqlite *db = index_borrow(ix);
     enum status s = sqlite_query(db, "SELECT scopes, verifier FROM api_keys WHERE id = ?",
                                  SQL(SQL_BLOB(id, ID)), &rows);
     if (s == STATUS_OK)
@@ -91,7 +89,7 @@ static enum status find(struct index *ix, const uint8_t id[ID], roles *scopes,
             memcpy(expected, stored, VERIFIER);
     }
     sqlite_rows_free(rows);
-    index_return(ix, db, false);
+    index_return(ix, db);
     return index_status(s);
 }
 
@@ -131,10 +129,8 @@ enum status apikey_revoke(struct index *ix, const char *text)
         text += sizeof(prefix) - 1;
     if (hex_decode(text, strcspn(text, "_"), id, ID) != STATUS_OK)
         return STATUS_NOT_FOUND;
-    struct sqlite *db = index_borrow(ix, true);
     enum status s =
-        sqlite_exec(db, "DELETE FROM api_keys WHERE id = ?", SQL(SQL_BLOB(id, ID)), &changed);
-    index_return(ix, db, true);
+        index_exec(ix, "DELETE FROM api_keys WHERE id = ?", SQL(SQL_BLOB(id, ID)), &changed, NULL);
     if (s == STATUS_OK && changed == 0)
         return STATUS_NOT_FOUND;
     return index_status(s);

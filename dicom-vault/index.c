@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { BUSY_MS = 1000, SEALED_ROW_MAX = OBJECT_ROW_MAX + SEAL_OVERHEAD };
 
@@ -17,10 +18,8 @@ struct index {
     struct sqlite *connections[INDEX_CONNECTIONS_MAX]; /* [0, free_count) are free */
 };
 
-struct sqlite *index_borrow(struct index *ix, bool write)
+struct sqlite *index_borrow(struct index *ix)
 {
-    if (write)
-        pthread_mutex_lock(&ix->writer);
     pthread_mutex_lock(&ix->lock);
     while (ix->free_count == 0)
         pthread_cond_wait(&ix->returned, &ix->lock);
@@ -29,14 +28,29 @@ struct sqlite *index_borrow(struct index *ix, bool write)
     return db;
 }
 
-void index_return(struct index *ix, struct sqlite *db, bool write)
+void index_return(struct index *ix, struct sqlite *db)
 {
     pthread_mutex_lock(&ix->lock);
     ix->connections[ix->free_count++] = db;
     pthread_cond_signal(&ix->returned);
     pthread_mutex_unlock(&ix->lock);
-    if (write)
-        pthread_mutex_unlock(&ix->writer);
+}
+
+enum status index_exec(struct index *ix, const char *sql, const struct sql_value *values, size_t n,
+                       uint64_t *changed, int64_t *rowid)
+{
+    struct timespec limit;
+    clock_gettime(CLOCK_MONOTONIC, &limit);
+    limit.tv_sec += BUSY_MS / 1000;
+    if (pthread_mutex_clocklock(&ix->writer, CLOCK_MONOTONIC, &limit) != 0)
+        return STATUS_CONTENDED;
+    struct sqlite *db = index_borrow(ix);
+    enum status s = sqlite_exec(db, sql, values, n, changed);
+    if (rowid)
+        *rowid = sqlite_insert_id(db);
+    index_return(ix, db);
+    pthread_mutex_unlock(&ix->writer);
+    return s;
 }
 
 enum status index_status(enum status s)
@@ -119,15 +133,11 @@ enum status index_insert(struct index *ix, struct object *o, const uint8_t data_
     row_key(data_key, key);
     seal(key, identity, sizeof(identity), row, len, sealed);
     secret_wipe(key, sizeof(key));
-    struct sqlite *db = index_borrow(ix, true);
-    enum status s =
-        sqlite_exec(db, "INSERT INTO objects (id, key_id, wrapped_key, sealed) VALUES (?, ?, ?, ?)",
-                    SQL(SQL_BLOB(o->id, OBJECT_ID), SQL_I64(key_id), SQL_BLOB(wrapped, WRAPPED_KEY),
-                        SQL_BLOB(sealed, len + SEAL_OVERHEAD)),
-                    NULL);
-    o->seq = sqlite_insert_id(db);
-    index_return(ix, db, true);
-    return s;
+    return index_exec(ix,
+                      "INSERT INTO objects (id, key_id, wrapped_key, sealed) VALUES (?, ?, ?, ?)",
+                      SQL(SQL_BLOB(o->id, OBJECT_ID), SQL_I64(key_id),
+                          SQL_BLOB(wrapped, WRAPPED_KEY), SQL_BLOB(sealed, len + SEAL_OVERHEAD)),
+                      NULL, &o->seq);
 }
 
 /* Open the current row (id, seq, key_id, wrapped_key, sealed). */
@@ -164,37 +174,35 @@ enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct obj
 {
     bool found = false;
     struct sqlite_rows *rows = NULL;
-    struct sqlite *db = index_borrow(ix, false);
+    struct sqlite *db = index_borrow(ix);
     enum status s = sqlite_query(db, ROW "WHERE id = ?", SQL(SQL_BLOB(id, OBJECT_ID)), &rows);
     if (s == STATUS_OK)
         s = sqlite_next(rows, &found);
     if (s == STATUS_OK)
         s = found ? read_row(ix, rows, o, data_key) : STATUS_NOT_FOUND;
     sqlite_rows_free(rows);
-    index_return(ix, db, false);
+    index_return(ix, db);
     return index_status(s);
 }
 
 enum status index_contains(struct index *ix, const uint8_t id[OBJECT_ID], bool *found)
 {
     struct sqlite_rows *rows = NULL;
-    struct sqlite *db = index_borrow(ix, false);
+    struct sqlite *db = index_borrow(ix);
     enum status s =
         sqlite_query(db, "SELECT 1 FROM objects WHERE id = ?", SQL(SQL_BLOB(id, OBJECT_ID)), &rows);
     if (s == STATUS_OK)
         s = sqlite_next(rows, found);
     sqlite_rows_free(rows);
-    index_return(ix, db, false);
+    index_return(ix, db);
     return index_status(s);
 }
 
 enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID])
 {
     uint64_t changed = 0;
-    struct sqlite *db = index_borrow(ix, true);
-    enum status s =
-        sqlite_exec(db, "DELETE FROM objects WHERE id = ?", SQL(SQL_BLOB(id, OBJECT_ID)), &changed);
-    index_return(ix, db, true);
+    enum status s = index_exec(ix, "DELETE FROM objects WHERE id = ?", SQL(SQL_BLOB(id, OBJECT_ID)),
+                               &changed, NULL);
     if (s == STATUS_OK && changed == 0)
         return STATUS_NOT_FOUND;
     return index_status(s);
@@ -206,7 +214,7 @@ enum status index_list(struct index *ix, int64_t after, int64_t limit,
     bool more = true;
     uint8_t data_key[KEY_SIZE];
     struct sqlite_rows *rows = NULL;
-    struct sqlite *db = index_borrow(ix, false);
+    struct sqlite *db = index_borrow(ix);
     enum status s = sqlite_query(db, ROW "WHERE seq > ? ORDER BY seq LIMIT ?",
                                  SQL(SQL_I64(after), SQL_I64(limit)), &rows);
     while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
@@ -216,6 +224,6 @@ enum status index_list(struct index *ix, int64_t after, int64_t limit,
     }
     secret_wipe(data_key, sizeof(data_key));
     sqlite_rows_free(rows);
-    index_return(ix, db, false);
+    index_return(ix, db);
     return index_status(s);
 }

@@ -5,8 +5,9 @@
  * SQLite wants one thread a connection at a time, and has one writer at a time. So there are as
  * many connections as threads that may call, handed out for one operation each, and writers queue
  * on a mutex, where the next one runs at once, not in SQLite's busy handler, which sleeps. Only
- * other processes (the commands) are met there. All calls block: worker threads only. A lock that
- * another process holds too long is UNAVAILABLE, a full disk STORAGE_FULL. */
+ * other processes (the commands) are met there. Either wait ends after a second, so that a lock
+ * held elsewhere does not pile up the worker threads, and reads go on. All calls block: worker
+ * threads only. A lock held too long is UNAVAILABLE, a full disk STORAGE_FULL. */
 #pragma once
 #include "keyring.h"
 #include "object.h"
@@ -38,9 +39,12 @@ enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID]);
 enum status index_list(struct index *ix, int64_t after, int64_t limit,
                        void (*each)(void *ctx, const struct object *o, bool sound), void *ctx);
 
-/* A connection for other tables of the file; for one that writes, with the writers' mutex held.
- * Give it back soon. */
-struct sqlite *index_borrow(struct index *ix, bool write);
-void index_return(struct index *ix, struct sqlite *db, bool write);
+/* For other tables of the file. A statement that writes: as sqlite_exec, CONTENDED also when the
+ * writers before it took too long. `changed` and `rowid` may be NULL. */
+enum status index_exec(struct index *ix, const char *sql, const struct sql_value *values, size_t n,
+                       uint64_t *changed, int64_t *rowid);
+/* A connection to read with; give it back soon. */
+struct sqlite *index_borrow(struct index *ix);
+void index_return(struct index *ix, struct sqlite *db);
 /* A failure of sqlite.h as callers shall see it: CONTENDED is UNAVAILABLE to them. */
 enum status index_status(enum status s);

@@ -350,7 +350,8 @@ static enum status check_file(struct download *d, uint64_t size,
 
 static enum status open_blob(struct store *s, const struct object *o, struct download *d)
 {
-    d->fd = openat(folder_leaf(&s->folder, o->id), d->id, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    d->fd = openat(folder_leaf(&s->folder, o->id), d->id,
+                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC); /* it may be a pipe by now */
     if (d->fd >= 0)
         return STATUS_OK;
     if (errno != ENOENT)

@@ -8,7 +8,7 @@ from vault_kit import pattern, vault  # noqa: F401
 
 GIB = 1 << 30
 PIECE = pattern(1 << 20)
-BOUND_KIB = 48 * 1024  # all that the process ever had resident
+BOUND_KIB = 32 * 1024  # all that the process ever had resident
 
 
 @pytest.mark.release

@@ -93,9 +93,7 @@ static void refuses_every_other_text(void **state)
 
 static void made_up(const char *statement)
 {
-    struct sqlite *db = index_borrow(ix, true);
-    assert_int_equal(sqlite_exec(db, statement, SQL_NONE, NULL), STATUS_OK);
-    index_return(ix, db, true);
+    assert_int_equal(index_exec(ix, statement, SQL_NONE, NULL, NULL), STATUS_OK);
 }
 
 /* Somebody with the disk gives a key more scopes, or moves its verifier to another id. */

@@ -122,21 +122,19 @@ static size_t read_column(struct index *ix, const char *select, uint8_t *bytes)
     size_t len;
     bool more;
     struct sqlite_rows *rows;
-    struct sqlite *db = index_borrow(ix, false);
+    struct sqlite *db = index_borrow(ix);
     assert_int_equal(sqlite_query(db, select, SQL_NONE, &rows), STATUS_OK);
     assert_int_equal(sqlite_next(rows, &more), STATUS_OK);
     const void *column = sqlite_blob(rows, 0, &len);
     memcpy(bytes, column, len);
     sqlite_rows_free(rows);
-    index_return(ix, db, false);
+    index_return(ix, db);
     return len;
 }
 
 static void write_column(struct index *ix, const char *update, const uint8_t *bytes, size_t len)
 {
-    struct sqlite *db = index_borrow(ix, true);
-    assert_int_equal(sqlite_exec(db, update, SQL(SQL_BLOB(bytes, len)), NULL), STATUS_OK);
-    index_return(ix, db, true);
+    assert_int_equal(index_exec(ix, update, SQL(SQL_BLOB(bytes, len)), NULL, NULL), STATUS_OK);
 }
 
 /* Every byte of the sealed row and of the wrapped key, one at a time, flipped by somebody with

@@ -197,6 +197,9 @@ static void a_lost_blob_is_damage(void **state)
     assert_int_equal(unlink(blob_path(&o)), 0);
     assert_int_equal(mkdir(blob_path(&o), 0700), 0);
     assert_int_equal(download_new(store, o.id, &found, &d), STATUS_CORRUPT);
+    assert_int_equal(rmdir(blob_path(&o)), 0);
+    assert_int_equal(mkfifo(blob_path(&o), 0600), 0); /* nobody writes into it: no hanging */
+    assert_int_equal(download_new(store, o.id, &found, &d), STATUS_CORRUPT);
     assert_null(d);
 }
 
