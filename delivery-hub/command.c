@@ -49,6 +49,7 @@ static enum status claim(struct db_conn *c, struct command *cmd)
     if (st == STATUS_CONTENDED && db_lock_timeout(c)) {
         reply_refuse(&cmd->reply, STATUS_CONFLICT, "in-flight", NULL,
                      "a request with this Idempotency-Key is still being worked on");
+        cmd->reply.again = true;
         return STATUS_OK;
     }
     return st;

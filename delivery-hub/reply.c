@@ -6,6 +6,7 @@
 void reply_order(struct reply *r, int code, const struct order *o)
 {
     r->code = code;
+    r->again = false;
     r->order = o->id;
     r->version = o->version;
     strbuf_reset(&r->body);
@@ -16,6 +17,7 @@ void reply_refuse(struct reply *r, enum status st, const char *reason, const str
                   const char *detail)
 {
     r->code = status_http(st);
+    r->again = false;
     r->order = r->version = 0;
     strbuf_reset(&r->body);
     json_t *members = json_pack("{s:s, s:s, s:s*}", "detail", detail, "reason", reason, "state",
@@ -42,6 +44,8 @@ static enum status send_refusal(struct http_request *req, const struct reply *r)
     struct strbuf why = STRBUF_INIT;
     json_t *members = NULL, *value;
     const char *name;
+    if (r->again)
+        http_set_header(req, "Retry-After", "1");
     if (json_parse(strbuf_cstr(&r->body), r->body.len, &members, &why))
         st = http_fail(req, STATUS_INTERNAL, "the recorded answer cannot be read: %s",
                        strbuf_cstr(&why));

@@ -41,7 +41,7 @@ static enum status store_failed(struct http_request *req, enum status st)
     case STATUS_UNAVAILABLE:
         return http_fail(req, st, "the order database does not answer; nothing was changed");
     case STATUS_OVERLOADED:
-        return http_fail(req, st, "others are at the same rows; nothing was changed");
+        return http_fail(req, st, "too many want the same at once; nothing was changed");
     case STATUS_OUTCOME_UNKNOWN:
         return http_fail(req, st,
                          "the database went away while it committed: read the order, or send this "
@@ -55,14 +55,15 @@ static enum status store_failed(struct http_request *req, enum status st)
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
-/* Only a body of its own makes a request with the same key another request. */
+/* What a key stands for. The role is part of it: a customer and a dispatcher may share a name. */
 static void hash_request(const struct http_request *req, uint8_t out[32])
 {
     struct strbuf what = STRBUF_INIT;
     size_t len;
     const uint8_t *body = http_body(req, &len);
     const char *order = http_param(req, "order");
-    strbuf_addf(&what, "%s\n%s\n", http_route(req)->pattern, order ? order : "");
+    strbuf_addf(&what, "%u\n%s\n%s\n", caller(req).role, http_route(req)->pattern,
+                order ? order : "");
     strbuf_add(&what, body, len);
     secret_sha256(what.bytes, what.len, out);
     strbuf_release(&what);
@@ -229,7 +230,7 @@ static enum status see_order(struct http_request *req)
     struct actor who = caller(req);
     struct db_conn *c;
     struct order *o;
-    int64_t id;
+    int64_t id = 0;
     enum status st = order_id(req, &id);
     if (st)
         return st;

@@ -48,7 +48,7 @@ CREATE TABLE outbox (
 CREATE TABLE idempotency (
     caller VARCHAR(64) NOT NULL,
     idem_key VARCHAR(128) NOT NULL,
-    request BINARY(32) NOT NULL, -- SHA-256 of method, path and body
+    request BINARY(32) NOT NULL, -- SHA-256 of role, route, order and body
     code SMALLINT NOT NULL,      -- 0 only inside the transaction that does the work
     order_id BIGINT NOT NULL,
     version BIGINT NOT NULL,

@@ -445,6 +445,16 @@ def test_placed_once(server, database):
     assert other.status_code == 201 and other.json()["id"] != first.json()["id"]
 
 
+def test_a_key_is_of_one_role(server):
+    """A dispatcher who is called like a customer does not get that customer's answer."""
+    eve = hub.customer(server, "eve")
+    order = eve.place()
+    key = {"Idempotency-Key": f"cancel-{order}"}
+    assert eve.post(f"/orders/{order}/cancel", headers=key).status_code == 200
+    other = hub.dispatcher(server, "eve")
+    problem(other.post(f"/orders/{order}/cancel", headers=key), 422, "unprocessable")
+
+
 def test_accepted_once(server):
     carla, p1, p2 = hub.customer(server), hub.partner(server, "p1"), hub.partner(server, "p2")
     order, second = carla.place(), carla.place()
@@ -486,8 +496,8 @@ def test_a_copy_of_what_is_still_being_done(server, mariadb):
     sitter.begin()
     hub.rows(sitter, "INSERT INTO idempotency VALUES ('p1', 'slow', REPEAT('x', 32), 0, 0, 0, '', "
              "NOW(3))")
-    body = problem(p1.accept(first, **{"Idempotency-Key": "slow"}), 409, "conflict")
-    assert body["reason"] == "in-flight"
+    r = p1.accept(first, **{"Idempotency-Key": "slow"})
+    assert problem(r, 409, "conflict")["reason"] == "in-flight" and r.headers["Retry-After"] == "1"
     sitter.rollback()
     sitter.close()
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct strbuf why = STRBUF_INIT, text = STRBUF_INIT;
@@ -18,8 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         json_pack("{s:O, s:O, s:O, s:O}", "pickup", json_object_get(again, "pickup"), "dropoff",
                   json_object_get(again, "dropoff"), "fee_cents",
                   json_object_get(again, "fee_cents"), "note", json_object_get(again, "note"));
-    if (order_parse(taken, &back, &why) || strcmp(back.pickup, o.pickup) ||
-        strcmp(back.dropoff, o.dropoff) || strcmp(back.note, o.note) ||
+    if (order_parse(taken, &back, &why) != STATUS_OK || strcmp(back.pickup, o.pickup) != 0 ||
+        strcmp(back.dropoff, o.dropoff) != 0 || strcmp(back.note, o.note) != 0 ||
         back.fee_cents != o.fee_cents)
         abort();
     json_decref(taken);
