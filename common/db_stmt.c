@@ -130,6 +130,8 @@ static MYSQL_BIND bind_of(const struct sql_value *v)
 static struct db_statement *execute(struct db_conn *c, const char *sql,
                                     const struct sql_value *values, size_t n, enum status *st)
 {
+    c->contended_code =
+        0; /* of an earlier statement: a caller may well have a CONTENDED of its own */
     *st = c->broken[0] ? STATUS_UNAVAILABLE : c->doomed ? STATUS_CONTENDED : STATUS_OK;
     struct db_statement *s = *st == STATUS_OK ? prepare(c, sql, st) : NULL;
     if (!s)
