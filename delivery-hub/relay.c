@@ -37,16 +37,20 @@ static enum status publish_batch(struct db_conn *c, void *ctx)
 {
     struct batch *b = ctx;
     struct db_rows *rows;
+    enum status taken = STATUS_OK; /* by Redis */
     b->published = 0;
     enum status st = db_query(c, claim_sql, SQL(SQL_I64(BATCH)), &rows);
     while (!st && db_next(rows)) {
-        if (publish_row(b->redis, rows))
-            break; /* what was published before is still to be marked and committed */
+        taken = publish_row(b->redis, rows);
+        if (taken)
+            break;
         st = db_exec(c, "UPDATE outbox SET published_at = NOW(3) WHERE id = ?",
                      SQL(SQL_I64(db_i64(rows, 0))), NULL);
         b->published++;
     }
     db_rows_free(rows);
+    if (!st && b->published == 0)
+        return taken; /* nothing to commit */
     return st;
 }
 

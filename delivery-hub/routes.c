@@ -85,7 +85,8 @@ static enum status run_command(struct http_request *req,
                          IDEMPOTENCY_KEY_MAX);
     hash_request(req, cmd.request);
     enum status st = command_run(hub.db, &cmd);
-    job_wake(hub.relay);
+    if (!st && cmd.reply.code < 400)
+        job_wake(hub.relay);
     st = st ? store_failed(req, st) : reply_send(req, &cmd.reply);
     strbuf_release(&cmd.reply.body);
     return st;

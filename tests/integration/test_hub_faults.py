@@ -13,6 +13,7 @@ import requests
 
 import hub
 from harness.process import free_port, until
+from harness.proxy import Proxy
 
 PARTNERS = 12
 
@@ -186,6 +187,44 @@ def test_hub_killed_in_mid_race(mariadb, own_redis, start_server):
     with hub.connect(mariadb, "hub_killed") as database:
         check_acknowledged(racers, database)
         events_arrive(database, stream)
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_lost_answer_to_commit(mariadb, redis, start_server, committed):
+    """The connection is cut behind or before the COMMIT. The hub cannot know which, says so, and
+    the same key then finds the work done or does it: once, in either case."""
+    armed, near, cut = threading.Event(), threading.Event(), threading.Event()
+
+    def cutter(direction, data):
+        if direction == "up" and b"accepted" in data and armed.is_set():
+            near.set()  # the outbox row: the next COMMIT is this transaction's
+        if direction == "up" and b"\x03COMMIT" in data and near.is_set():
+            armed.clear(), near.clear(), cut.set()
+            return not committed
+        return direction == "down" and cut.is_set()
+
+    env = hub.env(mariadb, redis, f"hub_lost_{committed}")
+    proxy = Proxy(mariadb.port, cutter)
+    env["MYSQL_URL"] = env["MYSQL_URL"].replace(f":{mariadb.port}/", f":{proxy.port}/") + "?tls=0"
+    # Without Redis the relay commits nothing.
+    env["REDIS_URL"] = f"redis://127.0.0.1:{free_port()}"
+    server = start_server("delivery-hub", env, wait="/healthz")
+    until(lambda: ready(server)[1]["checks"]["mysql"] == "ok")
+    order = hub.customer(server).place()
+    p1, key = hub.partner(server), {"Idempotency-Key": "once"}
+    with hub.connect(mariadb, f"hub_lost_{committed}") as database:
+        armed.set()
+        r = p1.accept(order, **key)
+        assert (r.status_code, r.json()["type"]) == (503, "/problems/outcome-unknown")
+        assert r.headers["Retry-After"]
+        until(lambda: hub.rows(database, "SELECT status FROM orders WHERE id = %s", order) ==
+              [{"status": "assigned" if committed else "pending"}])
+        cut.clear()
+        r = until(lambda: [a for a in [p1.accept(order, **key)] if a.status_code != 503])[0]
+        assert r.status_code == 200 and r.json()["version"] == 2 and r.json()["fence"] == 1
+        events = hub.rows(database, "SELECT event FROM outbox WHERE order_id = %s", order)
+        assert [e["event"] for e in events] == ["created", "accepted"]
+    proxy.close()
 
 
 # --- the stream ----------------------------------------------------------------------------------
