@@ -180,9 +180,9 @@ static void hang_up(void *conn)
 {
     struct db_conn *c = conn;
     init_thread();
+    mysql_close(c->mysql); /* first: then closing a statement needs no word to the server */
     for (size_t i = 0; i < c->statement_count; i++)
         mysql_stmt_close(c->statements[i].stmt);
-    mysql_close(c->mysql);
     free(c);
 }
 
