@@ -81,11 +81,11 @@ static void on_end(void *cls, struct MHD_Connection *conn, void **ctx,
 {
     struct http *h = cls;
     struct http_request *req = *ctx;
-    (void)conn;
     (void)why;
     if (!req)
         return;
     *ctx = NULL;
+    http_guard_mark(conn, false);
     log_set_request_id(req->id);
     http_account(req);
     log_set_request_id(NULL);
@@ -148,12 +148,15 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 {
     struct http *h = cls;
     struct http_request *req = *ctx;
-    (void)conn;
     if (!req || atomic_load(&h->stopping))
         return MHD_NO;
     log_set_request_id(req->id);
+    http_guard_mark(conn, true);
+    req->suspended = false;
     enum MHD_Result result =
         *upload_len ? http_upload(req, upload, upload_len) : advance(req, url, method, version);
+    if (req->phase == PHASE_BODY && !req->suspended)
+        http_guard_mark(conn, false); /* the client's turn */
     log_set_request_id(NULL);
     return result;
 }
@@ -240,11 +243,12 @@ static struct MHD_Daemon *start_daemon(struct http *h, int fd, size_t connection
         h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
-        MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, h->guard, MHD_OPTION_END);
 }
 
 static void http_free(struct http *h)
 {
+    http_guard_free(h->guard);
     free(h->metrics);
     free(h->routes);
     free(h->proxies);
@@ -277,6 +281,7 @@ enum status http_start(const struct http_options *options, struct http **out, st
         s = STATUS_INTERNAL;
     if (s)
         goto out;
+    h->guard = http_guard_new(2 * h->timeout_s);
     h->daemon = start_daemon(h, fd, options->connections_max ? options->connections_max : 20000);
     if (!h->daemon) {
         close(fd);

@@ -55,8 +55,9 @@ struct http_options {
     size_t connections_max; /* 0: 20000 */
     size_t body_max;        /* bytes of a collected body; 0: 64 KiB */
     uint64_t stream_max;    /* bytes of a streamed body; 0: 16 GiB */
-    /* Idle in either direction; 0: 30. A body may take this long and a second for each KiB. It
-     * does not run while a request is with the pool: there the stores' own time limits do. */
+    /* Idle in either direction; 0: 30. Headers may take twice as long, a body this long and a
+     * second for each KiB. It does not run while a request is with the pool: there the stores' own
+     * time limits do. */
     unsigned timeout_s;
     const char *cors_origin;     /* one exact origin for preflights, or NULL */
     const char *trusted_proxies; /* comma-separated addresses or CIDR, or NULL */

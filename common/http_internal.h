@@ -20,6 +20,7 @@ struct ip_range {
 };
 
 struct route_metrics; /* see http_metrics.c */
+struct guard;         /* see http_guard.c */
 
 struct http {
     struct MHD_Daemon *daemon;
@@ -29,6 +30,7 @@ struct http {
     struct router router;
     struct route_metrics *metrics; /* one a route, and one for what matched none */
     struct metric *in_flight_gauge;
+    struct guard *guard;
     struct ip_range *proxies;
     size_t proxy_count;
     char *cors_origin; /* or NULL */
@@ -68,6 +70,7 @@ struct http_request {
     struct MHD_Connection *conn;
     enum phase phase;
     bool on_pool;
+    bool suspended;        /* by this call of the event thread, which alone looks at it */
     bool expects_continue; /* the client waits for our word before it sends the body */
     bool close;            /* the connection cannot be trusted with another request */
     bool answered_raw;     /* the reply went out past libmicrohttpd */
@@ -144,6 +147,15 @@ void http_download_free(struct download *d);
 /* http_peer.c: who is behind the proxies. */
 enum status http_proxies_parse(const char *list, struct http *h, struct strbuf *why);
 void http_peer_find(struct http_request *req);
+
+/* http_guard.c: connections whose client does not go on in time are cut off. */
+struct guard *http_guard_new(unsigned limit_s);
+void http_guard_free(struct guard *g); /* after the daemon */
+void http_guard_notify(void *guard, struct MHD_Connection *conn, void **context,
+                       enum MHD_ConnectionNotificationCode code);
+/* Whose turn it is: ours, or from now on the client's, to send the next headers or more of the
+ * body. Event thread. */
+void http_guard_mark(struct MHD_Connection *conn, bool at_work);
 
 /* http_metrics.c: what is counted and logged of each request. */
 struct route_metrics *http_metrics_new(const struct route *routes, size_t n);

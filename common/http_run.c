@@ -21,6 +21,7 @@ bool http_suspend(struct http_request *req, void (*job)(void *req), bool admitte
         atomic_fetch_sub(&h->suspended, 1);
         return false;
     }
+    req->suspended = true;
     req->on_pool = true;
     req->suspended_us = clock_mono_us();
     MHD_suspend_connection(req->conn);

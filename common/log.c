@@ -146,6 +146,7 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     char now[RFC3339_SIZE];
     rfc3339_format(clock_unix_ms(), now);
     struct strbuf line = STRBUF_INIT;
+    strbuf_reserve(&line, 256); /* enough for most */
     strbuf_addf(&line, "ts=%s level=%s event=%s", now, level_names[level], event);
     if (request_id[0]) {
         struct log_field rid = log_field_str("rid", request_id);

@@ -88,11 +88,14 @@ void strbuf_vaddf(struct strbuf *sb, const char *fmt, va_list ap)
 {
     va_list again;
     va_copy(again, ap);
-    int len = vsnprintf(NULL, 0, fmt, ap);
+    size_t room = sb->bytes ? sb->size - sb->len : 0;
+    int len = vsnprintf(room ? sb->bytes + sb->len : NULL, room, fmt, ap);
     if (len < 0)
         abort(); /* a format error is a bug of the program */
-    strbuf_reserve(sb, (size_t)len);
-    vsnprintf(sb->bytes + sb->len, (size_t)len + 1, fmt, again);
+    if ((size_t)len >= room) {
+        strbuf_reserve(sb, (size_t)len);
+        vsnprintf(sb->bytes + sb->len, (size_t)len + 1, fmt, again);
+    }
     sb->len += (size_t)len;
     va_end(again);
 }

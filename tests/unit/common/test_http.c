@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -330,8 +331,9 @@ static const struct route routes[] = {
     {GET, "/download", ANYONE, NULL, BLOCKING, get_download, NULL},
 };
 
-static void start_server(void)
+static struct http *start(unsigned timeout_s)
 {
+    struct http *h;
     struct strbuf why = STRBUF_INIT;
     const struct http_options options = {
         .listen = "127.0.0.1:0",
@@ -341,12 +343,18 @@ static void start_server(void)
         .workers = workers,
         .body_max = 100 * 1024,
         .stream_max = 8 << 20,
-        .timeout_s = 5,
+        .timeout_s = timeout_s,
         .cors_origin = "https://app.example",
         .trusted_proxies = "127.0.0.1, 10.0.0.0/8",
     };
-    if (http_start(&options, &server, &why))
+    if (http_start(&options, &h, &why))
         fail_msg("%s", strbuf_cstr(&why));
+    return h;
+}
+
+static void start_server(void)
+{
+    server = start(5);
 }
 
 static int set_up(void **state)
@@ -1428,6 +1436,46 @@ static void leaving_clients_leave_nothing_behind(void **state)
     expect("GET /inline", "", 200, "inline");
 }
 
+/* One byte every 50 ms, well within the idle time, until the other side has had enough. */
+static bool dribble_until_cut(int fd, const char *head)
+{
+    assert_true(put(fd, head, strlen(head)));
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        struct pollfd p = {fd, POLLIN, 0};
+        if (poll(&p, 1, 50) > 0 || !put(fd, "a", 1))
+            return true;
+    }
+    return false;
+}
+
+static void dribblers_are_cut_off(void **state)
+{
+    (void)state;
+    static const char *const heads[] = {
+        "GET /",
+        "GET /inline HTTP/1.1\r\nHost: x\r\nX: ",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;x=",
+        "POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+    };
+    struct http *strict = start(1);
+    for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+        int fd = dial_port(http_port(strict));
+        if (!dribble_until_cut(fd, heads[i]))
+            fail_msg("%s was never cut", heads[i]);
+        assert_true(is_closed(fd));
+        close(fd);
+    }
+
+    int body = dial_port(http_port(strict));
+    assert_true(dribble_until_cut(body, "POST /echo HTTP/1.1\r\nHost: x\r\n"
+                                        "Content-Length: 100000\r\n\r\n"));
+    struct reply r = hear(body, false);
+    assert_int_equal(r.code, 408);
+    reply_release(&r);
+    close(body);
+    http_stop(strict, 1000);
+}
+
 /* --- the end -------------------------------------------------------------------------------- */
 
 static void *stop_server(void *grace_ms)
@@ -1654,6 +1702,7 @@ int main(void)
         cmocka_unit_test(a_failure_before_the_first_byte_is_a_problem),
         cmocka_unit_test(slow_readers_hold_no_worker),
         cmocka_unit_test(leaving_clients_leave_nothing_behind),
+        cmocka_unit_test(dribblers_are_cut_off),
         cmocka_unit_test(requests_are_counted),
         cmocka_unit_test(bad_starts_say_why),
         cmocka_unit_test(stopping_finishes_what_is_in_flight),

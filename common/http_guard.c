@@ -1,0 +1,116 @@
+#include "clock.h"
+#include "http_internal.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+/* libmicrohttpd's time limit starts anew with every byte, so a client that sends one now and then
+ * could hold a connection for ever without completing its headers, the size of a chunk or the
+ * trailers. For the payload itself see http_body.c. */
+
+struct guarded {
+    int fd;
+    _Atomic int64_t waiting_since_ms; /* 0: a request is at work */
+    struct guarded *next, **back;
+};
+
+struct guard {
+    pthread_mutex_t lock; /* of the list, and of the sockets in it: none is closed meanwhile */
+    pthread_cond_t stop;
+    bool stopping;
+    int64_t limit_ms;
+    struct guarded *first;
+    pthread_t thread;
+};
+
+static void cut_off_late(struct guard *g)
+{
+    int64_t now = clock_mono_ms();
+    for (struct guarded *c = g->first; c; c = c->next) {
+        int64_t since = atomic_load(&c->waiting_since_ms);
+        if (since && now - since > g->limit_ms)
+            shutdown(c->fd, SHUT_RDWR);
+    }
+}
+
+static void *watch(void *arg)
+{
+    struct guard *g = arg;
+    pthread_mutex_lock(&g->lock);
+    while (!g->stopping) {
+        struct timespec until;
+        cut_off_late(g);
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        pthread_cond_timedwait(&g->stop, &g->lock, &until);
+    }
+    pthread_mutex_unlock(&g->lock);
+    return NULL;
+}
+
+struct guard *http_guard_new(unsigned limit_s)
+{
+    struct guard *g = xcalloc(1, sizeof(*g));
+    g->limit_ms = (int64_t)limit_s * 1000;
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->stop, NULL);
+    if (pthread_create(&g->thread, NULL, watch, g) != 0)
+        abort(); /* at start only: nothing could be served */
+    return g;
+}
+
+void http_guard_free(struct guard *g)
+{
+    if (!g)
+        return;
+    pthread_mutex_lock(&g->lock);
+    g->stopping = true;
+    pthread_cond_signal(&g->stop);
+    pthread_mutex_unlock(&g->lock);
+    pthread_join(g->thread, NULL);
+    pthread_cond_destroy(&g->stop);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+static void add(struct guard *g, struct guarded *c)
+{
+    pthread_mutex_lock(&g->lock);
+    c->next = g->first;
+    c->back = &g->first;
+    if (c->next)
+        c->next->back = &c->next;
+    g->first = c;
+    pthread_mutex_unlock(&g->lock);
+}
+
+static void drop(struct guard *g, struct guarded *c)
+{
+    pthread_mutex_lock(&g->lock);
+    *c->back = c->next;
+    if (c->next)
+        c->next->back = c->back;
+    pthread_mutex_unlock(&g->lock);
+    free(c);
+}
+
+void http_guard_notify(void *guard, struct MHD_Connection *conn, void **context,
+                       enum MHD_ConnectionNotificationCode code)
+{
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        drop(guard, *context);
+        return;
+    }
+    struct guarded *c = *context = xcalloc(1, sizeof(*c));
+    c->fd = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+    c->waiting_since_ms = clock_mono_ms();
+    add(guard, c);
+}
+
+void http_guard_mark(struct MHD_Connection *conn, bool at_work)
+{
+    struct guarded *c =
+        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+    atomic_store(&c->waiting_since_ms, at_work ? 0 : clock_mono_ms());
+}
