@@ -20,7 +20,7 @@ struct batch {
 
 static void back_off(unsigned attempt)
 {
-    useconds_t us = BACKOFF_FIRST_US << (attempt < 7 ? attempt : 7);
+    useconds_t us = (useconds_t)BACKOFF_FIRST_US << (attempt < 7 ? attempt : 7);
     usleep(us < BACKOFF_MAX_US ? us : BACKOFF_MAX_US);
 }
 

@@ -41,6 +41,8 @@ wanted=${packages[$purpose]}
 for pair in $clang_runtime; do
     if [ "$purpose" = fuzz ] && [ "${pair%=*}" = "$system" ]; then wanted+=" ${pair#*=}"; fi
 done
+# Ubuntu's Chromium is a snap: there the tests of the page want one on the PATH.
+if [ "$purpose" = test ] && [ "${system%:*}" = debian ]; then wanted+=' chromium'; fi
 
 missing_packages() {
     # shellcheck disable=SC2086 # a list of names

@@ -1,5 +1,6 @@
 """A chat client for tests, on the independent `websockets` library, and servers to talk to."""
 
+import contextlib
 import json
 import secrets
 import time
@@ -32,8 +33,10 @@ class Client:
     def __init__(self, server, user="ada", hello=True, **options):
         options.setdefault("subprotocols", ["scribe.v1"])
         self.user = user
-        self.ws = connect(f"ws://127.0.0.1:{server.port}/ws", open_timeout=WAIT,
-                          close_timeout=WAIT, max_size=None, **options)
+        self.opened = contextlib.ExitStack()
+        self.ws = self.opened.enter_context(
+            connect(f"ws://127.0.0.1:{server.port}/ws", open_timeout=WAIT, close_timeout=WAIT,
+                    max_size=None, **options))
         self.kept = []
         if hello:
             self.put(type="hello", token=token(user))
@@ -46,7 +49,7 @@ class Client:
         self.close()
 
     def close(self):
-        self.ws.close()
+        self.opened.close()
 
     def cut(self):
         """The connection breaks: no close frame, as when a laptop is shut."""
