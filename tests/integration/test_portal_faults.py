@@ -108,7 +108,7 @@ def test_redis_rolled_back_revives_no_session_and_no_mark(world):
     assert mark(ana) == "absent"
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop"])
+@pytest.mark.parametrize("fault", ["kill", "stop", "pause"])
 def test_mariadb_goes_and_comes_back(world, fault):
     ana, frank = world.client("ana"), world.client("frank")
     set_mark(world, "late")
@@ -122,7 +122,7 @@ def test_mariadb_goes_and_comes_back(world, fault):
     assert world.client().get("/").status_code == 200
     for _ in range(8):  # an attempt that could not be decided costs none
         problem(world.client().login("ben"), 503, "unavailable")
-    world.mariadb.start()
+    world.mariadb.resume() if fault == "pause" else world.mariadb.start()
     ready(world)
     assert world.client().login("ben").status_code == 200
     assert mark(ana) == "late"
