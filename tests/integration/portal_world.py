@@ -11,18 +11,8 @@ import requests
 
 from harness import server
 
-SEED = Path(__file__).resolve().parents[1] / "demo" / "seed_portal.sql"
+PEOPLE = Path(__file__).with_name("portal_people.sql")
 PASSWORD = "demo-password"
-# Beyond the demo's four people: a second teacher with a course and a session (13) that frank does
-# not teach, a student who is in that course only, and a second admin.
-MORE = """
-INSERT INTO users (id, account, name, password_hash, role) VALUES
-    (5, 'fay', 'Fay Foster', @hash, 'faculty'), (6, 'cara', 'Cara Costa', @hash, 'student'),
-    (7, 'aldo', 'Aldo Adler', @hash, 'admin'), (8, 'dan', 'Dan Dahl', @hash, 'student');
-INSERT INTO courses (id, code, title, teacher_id) VALUES (3, 'ph301', 'Optics', 5);
-INSERT INTO enrolments (student_id, course_id) VALUES (6, 3);
-INSERT INTO class_sessions (id, course_id, starts_at) VALUES (13, 3, '2026-01-09 09:00:00');
-"""
 REDIS_DATABASE = 5
 
 
@@ -58,7 +48,7 @@ class World:
                     "REDIS_URL": f"{redis.url}/{REDIS_DATABASE}", **env}
         self.folder = folder
         self.server = server.Server("student-portal", self.env, folder).start()
-        mariadb.sql(SEED.read_text() + MORE, database)
+        mariadb.sql(PEOPLE.read_text(), database)
 
     @property
     def url(self):
