@@ -90,14 +90,23 @@ uint64_t redis_epoch(const struct redis *r)
 
 /* Error replies that say "not now" rather than "not so", and whether another connection (the
  * address may lead to another server by now) could fare better. */
-static const struct {
-    const char *prefix;
+static const struct refusal {
+    const char *code; /* the reply's first word */
     bool reconnect;
 } refusals[] = {
     {"LOADING", false},   {"BUSY", false},        {"OOM", false},
     {"MISCONF", false},   {"NOREPLICAS", false},  {"TRYAGAIN", false},
     {"MASTERDOWN", true}, {"CLUSTERDOWN", false}, {"READONLY", true},
 };
+
+static const struct refusal *find_refusal(const char *error)
+{
+    size_t len = strcspn(error, " ");
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
+        if (strlen(refusals[i].code) == len && memcmp(refusals[i].code, error, len) == 0)
+            return &refusals[i];
+    return NULL;
+}
 
 /* Run the formatted command. *broken: the connection cannot be used any more. */
 static enum status run(redisContext *c, const char *command, size_t len, redisReply **out,
@@ -113,16 +122,13 @@ static enum status run(redisContext *c, const char *command, size_t len, redisRe
         *out = reply;
         return STATUS_OK;
     }
-    enum status st = STATUS_INTERNAL;
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        if (strncmp(reply->str, refusals[i].prefix, strlen(refusals[i].prefix)) == 0) {
-            st = STATUS_UNAVAILABLE;
-            *broken = refusals[i].reconnect ? refusals[i].prefix : NULL;
-        }
-    }
+    const struct refusal *refusal = find_refusal(reply->str);
     log_error("redis_refused", F("error", reply->str));
     freeReplyObject(reply);
-    return st;
+    if (!refusal)
+        return STATUS_INTERNAL;
+    *broken = refusal->reconnect ? refusal->code : NULL;
+    return STATUS_UNAVAILABLE;
 }
 
 enum status redis_command(struct redis *r, struct redis_reply **out, const char *fmt, ...)

@@ -34,9 +34,10 @@ uint64_t redis_epoch(const struct redis *r);
 
 /* One command, in hiredis' format: %s takes a NUL-terminated string, %b a pointer and a size_t;
  * blanks in the format part the arguments. `out` may be NULL. OK: *out is the caller's to free.
- * UNAVAILABLE: not known whether it was carried out. OVERLOADED: not sent, no connection became
- * free. INTERNAL: Redis answered with an error (logged; *out is NULL). Blocks at most the time-out
- * for each of: a free connection, a new one, the answer. Worker threads only. */
+ * UNAVAILABLE: not known whether it was carried out, or Redis
+ * says that it cannot now (LOADING, OOM, READONLY and the like). OVERLOADED: not sent, no
+ * connection became free. INTERNAL: Redis answered with an error (logged; *out is NULL). Blocks at
+ * most the time-out for each of: a free connection, a new one, the answer. Worker threads only. */
 enum status redis_command(struct redis *r, struct redis_reply **out, const char *fmt, ...);
 void redis_reply_free(struct redis_reply *reply); /* NULL is fine */
 /* NULL reply or nil reads as nil. Strings are NUL-terminated and may hold NUL. */

@@ -1,9 +1,15 @@
 """common/db against a real server and its deaths; PyMySQL looks from the outside."""
 
+import datetime
+import ipaddress
 import threading
 
 import pymysql
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from harness import stores
 from harness.process import until
 from harness.proxy import Proxy
@@ -445,3 +451,65 @@ def test_socket(mariadb, start_probe):
     socket = str(mariadb.data / "mariadb.sock").replace("/", "%2F")
     probe = start(start_probe, f"mysql://root@/by_socket?socket={socket}")
     assert probe("query", "SELECT DATABASE()", [], 1)["rows"] == [["by_socket", 0]]
+
+
+def certificate(folder, name, address, issuer=None):
+    """A key and a certificate for an IP address in folder/name.pem, signed by `issuer` (or itself:
+    an authority)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.timezone.utc)
+    builder = (
+        x509.CertificateBuilder().subject_name(subject).public_key(key.public_key())
+        .issuer_name(issuer[1].subject if issuer else subject)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName(
+            [x509.IPAddress(ipaddress.ip_address(address))]), critical=False))
+    cert = builder.sign(issuer[0] if issuer else key, hashes.SHA256())
+    (folder / f"{name}.pem").write_bytes(
+        cert.public_bytes(serialization.Encoding.PEM) + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption()))
+    return key, cert
+
+
+@pytest.mark.parametrize("address, authority, good", [
+    ("127.0.0.1", "ours", True),
+    ("127.0.0.1", "another", False),
+    ("192.0.2.1", "ours", False),
+])
+def test_tls_verifies_the_server(folder, start_probe, address, authority, good):
+    ours = certificate(folder, "ours", "192.0.2.9")
+    certificate(folder, "another", "192.0.2.9")
+    certificate(folder, "server", address, ours)
+    options = [f"--ssl-cert={folder}/server.pem", f"--ssl-key={folder}/server.pem"]
+    server = stores.MariaDB(folder / "tls", options=options).start()
+    server.sql("CREATE DATABASE tls")
+    ca = str(folder / f"{authority}.pem").replace("/", "%2F")
+    url = f"mysql://root@127.0.0.1:{server.port}/tls"
+    verified = start_probe("probe_db", f"{url}?tls=1&ca={ca}")
+    cipher = "SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS" \
+             " WHERE VARIABLE_NAME = 'Ssl_cipher'"
+    if good:
+        wait_well(verified)
+        assert verified("query", cipher, [], 1)["rows"][0][0]
+        for _ in range(3):  # an idle connection's session tickets are no farewell
+            verified("query", "SELECT 1", [], 1)
+        connections = fetch(server, "", "SHOW GLOBAL STATUS LIKE 'Threads_connected'")
+        assert connections[0][1] == "3"  # the keeper's, the pool's, and the one that asks
+    else:
+        until(lambda: "(2026)" in verified("health")["why"])
+        assert verified("acquire")["status"] == "unavailable"
+    plain = start(start_probe, f"{url}?tls=0")
+    assert plain("query", cipher, [], 1)["rows"][0][0] == ""
+    server.stop()
+
+
+def test_tls_asked_of_a_server_without(mariadb, start_probe):
+    url = mariadb.url("plain")
+    probe = start_probe("probe_db", f"{url}?tls=1")
+    until(lambda: "(2026)" in probe("health")["why"])
+    assert probe("acquire")["status"] == "unavailable"

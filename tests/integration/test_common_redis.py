@@ -42,6 +42,9 @@ def test_replies(probe, own_redis):
 def test_errors(probe):
     assert probe("command", "NOSUCH")["status"] == "internal"
     assert probe("misuse")["status"] == "internal"
+    group = ["command", "XGROUP", "CREATE", "stream", "g", "$", "MKSTREAM"]
+    assert probe(*group)["reply"] == "OK"
+    assert probe(*group)["status"] == "internal"  # BUSYGROUP is not BUSY
     assert probe("command", "PING")["reply"] == "PONG"
     assert probe("health") == {"well": True, "why": "", "epoch": 1}
 

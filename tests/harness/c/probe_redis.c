@@ -32,18 +32,18 @@ static json_t *json_of(const struct redis_reply *reply)
     return list;
 }
 
-/* Run args[first] and on, one to four words. */
+/* Run args[first] and on, one to six words. */
 static enum status command(struct session *s, json_t *args, size_t first, struct redis_reply **out)
 {
-    static const char *const formats[] = {"", "%b", "%b %b", "%b %b %b", "%b %b %b %b"};
-    const char *w[4] = {0};
-    size_t n[4] = {0}, count = json_array_size(args) - first;
-    for (size_t i = 0; i < count && i < 4; i++) {
+    static const char all[] = "%b %b %b %b %b %b";
+    const char *w[6] = {0};
+    size_t n[6] = {0}, count = json_array_size(args) - first;
+    for (size_t i = 0; i < count && i < 6; i++) {
         w[i] = json_string_value(json_array_get(args, i + first));
         n[i] = json_string_length(json_array_get(args, i + first));
     }
-    return redis_command(s->redis, out, formats[count], w[0], n[0], w[1], n[1], w[2], n[2], w[3],
-                         n[3]);
+    return redis_command(s->redis, out, &all[sizeof(all) - 3 * count], w[0], n[0], w[1], n[1], w[2],
+                         n[2], w[3], n[3], w[4], n[4], w[5], n[5]);
 }
 
 /* ["command", word...] */
