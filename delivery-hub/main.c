@@ -7,7 +7,7 @@
 #include "service.h"
 #include "token.h"
 
-enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 60 * 1000 };
+enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 5000 };
 enum demo_login { DEMO_OFF, DEMO_ON, DEMO_FORCE };
 
 static struct {

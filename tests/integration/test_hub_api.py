@@ -502,6 +502,17 @@ def test_a_copy_of_what_is_still_being_done(server, mariadb):
     sitter.close()
 
 
+def test_old_keys_are_swept(start_server, mariadb, redis):
+    """More than a batch of them, and no young one."""
+    env = hub.env(mariadb, redis, "hub_sweep")
+    start_server("delivery-hub", env).stop()
+    mariadb.sql("INSERT INTO idempotency SELECT 'p1', seq, REPEAT('x', 32), 200, 1, 1, '{}', NOW(3) "
+                "- INTERVAL IF(seq <= 1200, 1441, 1439) MINUTE FROM seq_1_to_1203", "hub_sweep")
+    start_server("delivery-hub", env)
+    with hub.connect(mariadb, "hub_sweep") as database:
+        until(lambda: hub.rows(database, "SELECT COUNT(*) n FROM idempotency") == [{"n": 3}])
+
+
 @pytest.mark.parametrize("key", ["", "a b", "x" * 129, "ü"])
 def test_keys_that_are_none(server, key):
     r = hub.customer(server).post("/orders", json=hub.NEW_ORDER,
