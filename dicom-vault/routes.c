@@ -127,10 +127,20 @@ static enum status post_begin(struct http_request *req)
     return upload_new(store, &post->upload);
 }
 
+/* What a failed upload takes up on disk is free again before its reply goes out. */
+static enum status give_up_on_failure(struct post *post, enum status s)
+{
+    if (s != STATUS_OK) {
+        upload_free(post->upload);
+        post->upload = NULL;
+    }
+    return s;
+}
+
 static enum status post_chunk(struct http_request *req, const uint8_t *bytes, size_t len)
 {
     struct post *post = http_state(req);
-    return upload_write(post->upload, bytes, len);
+    return give_up_on_failure(post, upload_write(post->upload, bytes, len));
 }
 
 static enum status post_file(struct http_request *req)
@@ -138,7 +148,7 @@ static enum status post_file(struct http_request *req)
     char etag[67], location[sizeof("/files/") + OBJECT_ID_HEX] = "/files/";
     struct post *post = http_state(req);
     struct object o;
-    enum status s = upload_finish(post->upload, post->name, &o);
+    enum status s = give_up_on_failure(post, upload_finish(post->upload, post->name, &o));
     if (s != STATUS_OK)
         return s;
     object_id_format(o.id, location + strlen(location));
