@@ -253,6 +253,7 @@ static enum status get_order(struct http_request *req)
     char etag[ETAG_SIZE];
     etag_format(o->version, etag);
     http_set_header(req, "ETag", etag);
+    http_set_header(req, "Cache-Control", "private, no-cache"); /* kept, but asked about */
     if (etag_matches(http_header(req, "If-None-Match"), etag))
         return http_reply(req, 304, NULL, NULL, 0);
     return http_reply_json(req, 200, order_json(o));

@@ -130,6 +130,7 @@ def test_conditional_read(server):
     order = carla.place()
     r = carla.get(f"/orders/{order}", headers={"If-None-Match": '"v1"'})
     assert r.status_code == 304 and r.content == b"" and r.headers["ETag"] == '"v1"'
+    assert r.headers["Cache-Control"] == "private, no-cache"
     p1.accept(order)
     r = carla.get(f"/orders/{order}", headers={"If-None-Match": '"v1", W/"v7"'})
     assert r.status_code == 200 and r.headers["ETag"] == '"v2"'
