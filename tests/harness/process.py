@@ -159,7 +159,8 @@ class Process:
         except FileNotFoundError:
             return False  # it is gone
         except PermissionError:
-            return True  # it hides from debuggers, and we are not root
+            # We are not root, and it hides from debuggers; or it just ended.
+            return self.running()
 
     def signal(self, number):
         if self.running():
