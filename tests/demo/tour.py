@@ -287,14 +287,14 @@ class Person:
 def step_portal(at):
     """Attendance: from the database once, then from the cache; the rest is not a student's"""
     frank, ana = Person(at.portal, "frank"), Person(at.portal, "ana")
-    session = frank.ask("GET", "/courses/CS101/sessions").json()["sessions"][-1]["session"]
+    session = frank.ask("GET", "/courses/cs101/sessions").json()["sessions"][-1]["session"]
     frank.ask("PUT", f"/sessions/{session}/attendance/ana", {"mark": "present"})
-    say(f"frank marks ana present in session {session} of CS101")
+    say(f"frank marks ana present in session {session} of cs101")
 
     first, second = (ana.ask("GET", "/me/attendance") for _ in range(2))
     for which, reply in (("first", first), ("second", second)):
         say(f"ana's {which} reading: {reply.status}, Cache-Status: {reply.headers['Cache-Status']}")
-    marks = [s["mark"] for course in first.json()["courses"] if course["course"] == "CS101"
+    marks = [s["mark"] for course in first.json()["courses"] if course["course"] == "cs101"
              for s in course["sessions"] if s["session"] == session]
     check(marks == ["present"], "she sees the mark at once")
     check("fwd=miss" in first.headers["Cache-Status"], "the first comes from the database")
