@@ -379,8 +379,10 @@ static bool split_listen(const char *listen, char *host, size_t size, int *port)
         return false;
     bool v6 = listen[0] == '[' && colon[-1] == ']';
     snprintf(host, size, "%.*s", (int)(colon - listen) - 2 * v6, listen + v6);
-    *port = atoi(colon + 1);
-    return *host && *port > 0 && *port < 65536;
+    char *end;
+    long number = strtol(colon + 1, &end, 10);
+    *port = (int)number;
+    return *host && !*end && number > 0 && number < 65536;
 }
 
 static struct lws_context *create_context(struct server *server, const char *host, int port)
