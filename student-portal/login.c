@@ -153,7 +153,8 @@ enum status post_logout(struct http_request *req)
 {
     char id[SESSION_ID_SIZE];
     bool found;
-    enum status st = users_end_sessions(portal.db, caller(req)->id);
+    struct user user;
+    enum status st = users_change(portal.db, caller(req)->account, 0, -1, &user);
     if (st)
         return st;
     if (auth_session_id(req, id, &found) == STATUS_OK && found)

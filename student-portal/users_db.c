@@ -75,17 +75,6 @@ enum status users_list(struct db *db, const char *after, int64_t limit,
     return st;
 }
 
-static enum status end_sessions(struct db_conn *c, void *id)
-{
-    return db_exec(c, "UPDATE users SET session_gen = session_gen + 1 WHERE id = ?",
-                   SQL(SQL_I64(*(int64_t *)id)), NULL);
-}
-
-enum status users_end_sessions(struct db *db, int64_t id)
-{
-    return db_transaction(db, end_sessions, &id);
-}
-
 struct change {
     const char *account;
     roles role;
@@ -117,20 +106,14 @@ enum status users_change(struct db *db, const char *account, roles role, int dis
     return db_transaction(db, change_user, &change);
 }
 
-struct rehash {
-    int64_t id;
-    const char *from, *to;
-};
-
-static enum status rehash(struct db_conn *c, void *ctx)
-{
-    const struct rehash *r = ctx;
-    return db_exec(c, "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?",
-                   SQL(SQL_TEXT(r->to), SQL_I64(r->id), SQL_TEXT(r->from)), NULL);
-}
-
 enum status users_rehash(struct db *db, int64_t id, const char *from, const char *to)
 {
-    struct rehash r = {id, from, to};
-    return db_transaction(db, rehash, &r);
+    struct db_conn *c;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    st = db_exec(c, "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?",
+                 SQL(SQL_TEXT(to), SQL_I64(id), SQL_TEXT(from)), NULL);
+    db_release(c);
+    return st;
 }

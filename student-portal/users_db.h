@@ -14,10 +14,8 @@ enum status users_get(struct db *db, int64_t id, struct user *out);
 enum status users_list(struct db *db, const char *after, int64_t limit,
                        void (*each)(void *ctx, const struct user *user), void *ctx);
 
-/* End every session of a user from the next request on. */
-enum status users_end_sessions(struct db *db, int64_t id);
-/* Change role or standing, end every session, and read the outcome into *user. `role` 0 and
- * `disabled` -1 leave as it is. NOT_FOUND. */
+/* Change role or standing (`role` 0 and `disabled` -1 leave them), end every session from the next
+ * request on, and read the outcome into *user. NOT_FOUND. */
 enum status users_change(struct db *db, const char *account, roles role, int disabled,
                          struct user *user);
 /* Replace the hash `from`, unless the password was changed meanwhile. */
