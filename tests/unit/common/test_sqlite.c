@@ -34,7 +34,7 @@ static int tear_down(void **state)
 
 #define FILE_OF(name, text)                                                                        \
     {                                                                                              \
-        name, (const unsigned char *)text, sizeof(text) - 1                                        \
+        name, (const unsigned char *)(text), sizeof(text) - 1                                      \
     }
 
 static const struct embed_file files[] = {
