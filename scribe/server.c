@@ -17,7 +17,6 @@ enum {
     BODY_MAX = 4096,
     PATH_MAX_LEN = 256,
     HTTP_TIMEOUT_S = 10,
-    KEEPALIVE_S = 15,
     SPARE_DESCRIPTORS = 256,
 };
 
@@ -64,25 +63,23 @@ static void write_head(struct strbuf *out, const struct site_reply *r)
         strbuf_addf(out, "Allow: %s\r\n", r->allow);
     if (r->retry_after)
         strbuf_addstr(out, "Retry-After: 1\r\n");
-    strbuf_addstr(out, "\r\n");
+    strbuf_addstr(out, "Connection: close\r\n\r\n");
 }
 
-/* Releases the reply. -1: the connection is broken. */
+/* Releases the reply. Returns -1, libwebsockets' word for the end of the connection, which comes
+ * when all is sent: nothing behind a request is ever read as another one. What libwebsockets 4.1
+ * makes of a second request that came along with the first cannot be relied on (it takes a POST's
+ * own head for its body, and then never lets go of the connection). */
 static int send_reply(struct lws *wsi, struct site_reply *r)
 {
     struct strbuf out = STRBUF_INIT;
     write_head(&out, r);
     if (!r->head_only)
         strbuf_add(&out, r->body.bytes, r->body.len);
-    int n = lws_write(wsi, (unsigned char *)out.bytes, out.len, LWS_WRITE_HTTP_FINAL);
+    lws_write(wsi, (unsigned char *)out.bytes, out.len, LWS_WRITE_HTTP_FINAL);
     strbuf_release(&out);
     site_reply_release(r);
-    return n < 0 ? -1 : 0;
-}
-
-static int end_transaction(struct lws *wsi, int failed)
-{
-    return failed || lws_http_transaction_completed(wsi) ? -1 : 0;
+    return -1;
 }
 
 static const char *get_method(struct lws *wsi, char path[PATH_MAX_LEN])
@@ -112,29 +109,46 @@ static int answer(struct lws *wsi, const struct strbuf *body)
         site_answer(method, path, strbuf_cstr(body), body->len, &r);
     else
         site_problem(&r, STATUS_BAD_REQUEST, "the method is unknown or the path too long");
-    return end_transaction(wsi, send_reply(wsi, &r));
+    return send_reply(wsi, &r);
 }
 
-static int refuse_body(struct lws *wsi, enum status status)
+static int refuse(struct lws *wsi, enum status status, const char *detail)
 {
     struct site_reply r = {0};
-    site_problem(&r, status, "");
-    return end_transaction(wsi, send_reply(wsi, &r));
+    site_problem(&r, status, detail);
+    return send_reply(wsi, &r);
+}
+
+/* Digits alone; libwebsockets takes what atoll makes of it, and of two fields one ("4,40" here). */
+static bool parse_length(const char *text, size_t *out)
+{
+    *out = 0;
+    for (const char *c = text; *c; c++) {
+        if (*c < '0' || *c > '9')
+            return false;
+        *out = *out > BODY_MAX ? *out : *out * 10 + (size_t)(*c - '0');
+    }
+    return *text != '\0';
 }
 
 /* Without a body the answer follows at once; otherwise when the body is complete. */
 static int on_request(struct lws *wsi)
 {
-    char length[24];
-    int n = lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH);
-    bool has_length = n > 0;
-    if (n < 0 || (has_length && strtoll(length, NULL, 10) > BODY_MAX))
-        return refuse_body(wsi, STATUS_TOO_LARGE);
-    if (has_length)
-        return 0;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0)
-        return refuse_body(wsi, STATUS_LENGTH_REQUIRED);
-    return answer(wsi, &(struct strbuf)STRBUF_INIT);
+    char text[24];
+    size_t length = 0;
+    int n = lws_hdr_copy(wsi, text, sizeof(text), WSI_TOKEN_HTTP_CONTENT_LENGTH);
+    bool post = lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) > 0;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING) > 0)
+        return refuse(wsi, STATUS_LENGTH_REQUIRED, "want Content-Length, not chunks");
+    if (n == 0 && post)
+        return refuse(wsi, STATUS_LENGTH_REQUIRED, "");
+    if (n < 0)
+        return refuse(wsi, STATUS_TOO_LARGE, "");
+    if (n > 0 && !parse_length(text, &length))
+        return refuse(wsi, STATUS_BAD_REQUEST, "Content-Length");
+    if (length > BODY_MAX)
+        return refuse(wsi, STATUS_TOO_LARGE, "");
+    return length > 0 ? 0 : answer(wsi, &(struct strbuf)STRBUF_INIT);
 }
 
 /* --- upgrade -------------------------------------------------------------------------------- */
@@ -182,16 +196,11 @@ static enum status check_upgrade(struct lws *wsi, const char *to, const char **d
     return STATUS_OK;
 }
 
-/* 0: go on; 1: refused, and answered. */
 static int on_upgrade(struct lws *wsi, const char *to)
 {
     const char *detail;
-    struct site_reply r = {0};
     enum status status = check_upgrade(wsi, to, &detail);
-    if (status == STATUS_OK)
-        return 0;
-    site_problem(&r, status, detail);
-    return send_reply(wsi, &r) < 0 ? -1 : 1;
+    return status == STATUS_OK ? 0 : refuse(wsi, status, detail);
 }
 
 static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -404,7 +413,6 @@ static struct lws_context *create_context(struct server *server, const char *hos
                    LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    (strchr(host, ':') ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
         .timeout_secs = HTTP_TIMEOUT_S,
-        .keepalive_timeout = KEEPALIVE_S,
         .retry_and_idle_policy = &server->heartbeat,
     };
     return lws_create_context(&info);
