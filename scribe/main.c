@@ -5,7 +5,6 @@
 #include "service.h"
 #include "site.h"
 #include "token.h"
-#include <string.h>
 
 enum demo_login { DEMO_OFF, DEMO_LOOPBACK, DEMO_FORCE };
 enum { GRACE_MS = 4000 };
@@ -18,11 +17,12 @@ static const struct config_option options[] = {
     {"SCRIBE_LISTEN", CONFIG_STRING, &server_options.listen, "127.0.0.1:8101",
      "address and port, [::1]:8101 for IPv6", 0, 0, NULL},
     {"SCRIBE_TOKEN_KEY", CONFIG_SECRET, &chat_options.token_key, NULL,
-     "key of the tokens (HS256), 32 bytes or more", 0, 0, NULL},
-    {"HISTORY_URL", CONFIG_STRING, &chat_options.history_url, NULL,
+     "key of the tokens (HS256), 32 bytes or more", TOKEN_KEY_MIN, 0, NULL},
+    {"HISTORY_URL", CONFIG_SECRET, &chat_options.history_url, NULL,
      "sqlite:///path, or mongodb://host/database", 0, 0, NULL},
-    {"REDIS_URL", CONFIG_STRING, &chat_options.redis_url, "redis://127.0.0.1:6379",
-     "brings messages between servers; empty: they poll the history", 0, 0, NULL},
+    {"REDIS_URL", CONFIG_SECRET, &chat_options.redis_url, "redis://127.0.0.1:6379",
+     "brings messages between servers; empty: they poll the history. Default: that of this machine",
+     0, 0, NULL},
     {"SCRIBE_DEMO_LOGIN", CONFIG_CHOICE, &demo_login, "0",
      "POST /demo/login gives tokens away; not on loopback only with force", 0, 0, "0|1|force"},
     {"SCRIBE_CONNECTIONS", CONFIG_INT, &connections, "10000", "WebSockets at most", 1, 1000000,
@@ -50,8 +50,6 @@ int main(int argc, char **argv)
 {
     service_init("scribe", "chat in rooms, over WebSocket", options,
                  sizeof(options) / sizeof(options[0]), argc, argv);
-    check(strlen(chat_options.token_key) >= TOKEN_KEY_MIN, "SCRIBE_TOKEN_KEY",
-          "shorter than 32 bytes");
     check(demo_login != DEMO_LOOPBACK || listen_is_loopback(server_options.listen),
           "SCRIBE_DEMO_LOGIN", "open to a network: want force, or a loopback address");
 
