@@ -1,4 +1,5 @@
--- People, what is taught, who was there. Times are UTC.
+-- People, what is taught, who was there. Times are UTC. The character set is said, since a server's
+-- own may be latin1, which has no place for most names.
 
 CREATE TABLE users (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -12,7 +13,7 @@ CREATE TABLE users (
     -- Advanced in the transaction of every change to what the student's attendance shows.
     attendance_gen BIGINT NOT NULL DEFAULT 1,
     UNIQUE KEY account (account)
-);
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 CREATE TABLE courses (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
@@ -22,7 +23,7 @@ CREATE TABLE courses (
     UNIQUE KEY code (code),
     KEY teacher (teacher_id),
     FOREIGN KEY (teacher_id) REFERENCES users (id)
-);
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 CREATE TABLE enrolments (
     student_id BIGINT NOT NULL,
@@ -31,7 +32,7 @@ CREATE TABLE enrolments (
     KEY course (course_id, student_id),
     FOREIGN KEY (student_id) REFERENCES users (id),
     FOREIGN KEY (course_id) REFERENCES courses (id)
-);
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- A lecture, a seminar: what one attends. (The sessions of logins live in Redis.)
 CREATE TABLE class_sessions (
@@ -40,7 +41,7 @@ CREATE TABLE class_sessions (
     starts_at DATETIME NOT NULL,
     KEY course (course_id, starts_at),
     FOREIGN KEY (course_id) REFERENCES courses (id)
-);
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
 
 -- One row a session and student: marking twice changes it, with who and when.
 CREATE TABLE attendance (
@@ -54,4 +55,4 @@ CREATE TABLE attendance (
     FOREIGN KEY (session_id) REFERENCES class_sessions (id),
     FOREIGN KEY (student_id) REFERENCES users (id),
     FOREIGN KEY (marked_by) REFERENCES users (id)
-);
+) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
