@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
+
+/* jansson quotes the input byte by byte and cuts at a length, and so through a character. */
+static void add_reason(struct strbuf *why, const char *text)
+{
+    uint32_t code;
+    for (size_t len = strlen(text), n; len > 0; text += n, len -= n) {
+        n = utf8_next(text, len, &code);
+        if (n > 0)
+            strbuf_add(why, text, n);
+        else
+            strbuf_addstr(why, REPLACEMENT);
+        n += n == 0;
+    }
+}
+
 /* jansson's own limit is 2048, fixed when it is built. */
 static bool too_deep(const char *s, size_t len)
 {
@@ -33,7 +49,8 @@ enum status json_parse(const void *bytes, size_t len, json_t **out, struct strbu
     *out = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
     if (*out)
         return STATUS_OK;
-    strbuf_addf(why, "line %d, column %d: %s", error.line, error.column, error.text);
+    strbuf_addf(why, "line %d, column %d: ", error.line, error.column);
+    add_reason(why, error.text);
     return STATUS_BAD_REQUEST;
 }
 
@@ -46,7 +63,7 @@ enum status json_take(json_t *root, struct strbuf *why, const char *fmt, ...)
     va_end(ap);
     if (!failed)
         return STATUS_OK;
-    strbuf_addstr(why, error.text);
+    add_reason(why, error.text);
     return STATUS_UNPROCESSABLE;
 }
 
@@ -70,7 +87,7 @@ void json_write_text(struct strbuf *out, const char *s)
     for (size_t i = 0, n; i < len; i += n ? n : 1) {
         n = utf8_next(s + i, len - i, &code);
         if (n == 0)
-            strbuf_addstr(out, "\xEF\xBF\xBD");
+            strbuf_addstr(out, REPLACEMENT);
         else if (code < 0x20 || code == '"' || code == '\\')
             strbuf_addf(out, "\\u%04x", code);
         else

@@ -10,7 +10,8 @@
 
 enum { JSON_DEPTH_MAX = 32 };
 
-/* *out is the caller's to json_decref. BAD_REQUEST with the place and the reason in `why`. */
+/* *out is the caller's to json_decref. BAD_REQUEST with the place and the reason in `why`, which
+ * is valid UTF-8 whatever came. */
 enum status json_parse(const void *bytes, size_t len, json_t **out, struct strbuf *why);
 /* json_unpack_ex with the reason in `why`. UNPROCESSABLE when members are missing, unknown or
  * of another type. Strings point into `root`. Example: json_take(root, why, "{s:s, s?i !}",

@@ -1,4 +1,5 @@
-/* What is accepted is written and read back equal; any text becomes one JSON string. */
+/* What is accepted is written and read back equal, what is not has a reason that a reply can quote;
+ * any text becomes one JSON string. */
 #include "../fuzz.h"
 #include "json.h"
 #include <string.h>
@@ -12,6 +13,13 @@ static void check_round_trip(json_t *root)
     require(json_equal(root, again));
     json_decref(again);
     strbuf_release(&text);
+}
+
+static void check_reason(const char *why)
+{
+    json_t *quoted = json_string(why); /* NULL when it is not UTF-8 */
+    require(quoted);
+    json_decref(quoted);
 }
 
 static void check_text(const char *bytes, size_t len)
@@ -36,6 +44,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     require(s == STATUS_OK ? root && why.len == 0 : !root && why.len > 0);
     if (root)
         check_round_trip(root);
+    else
+        check_reason(why.bytes);
     json_decref(root);
     strbuf_release(&why);
     check_text((const char *)bytes, len);

@@ -34,6 +34,14 @@ static void check_frame(const struct request *r)
     frame_unref(f);
 }
 
+/* It goes into a frame: frame_json has no answer to what is not UTF-8. */
+static void check_reason(const char *why)
+{
+    struct frame *f = frame_json("{s:s}", "detail", why);
+    require(*why);
+    frame_unref(f);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct request r;
@@ -44,7 +52,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         if (r.type == REQUEST_SEND)
             check_frame(&r);
     } else
-        require(why.len > 0);
+        check_reason(why.bytes);
     request_release(&r);
     strbuf_release(&why);
     return 0;

@@ -117,6 +117,36 @@ static void bad_texts(void **state)
     }
 }
 
+/* A reply quotes the reason, and a JSON string must be UTF-8. */
+static void reasons_are_text(void **state)
+{
+    static const char *const texts[] = {"{\"\\u\u20AC\":1}", "[\"\\u12\U0001F600\"]", "\u00E9",
+                                        "[\"\xFF\"]", "[\"\xE2\x82"};
+    struct strbuf key = STRBUF_INIT, why = STRBUF_INIT;
+    json_t *root;
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++) {
+        strbuf_reset(&why);
+        assert_int_equal(parse(texts[i], strlen(texts[i]), &root, &why), STATUS_BAD_REQUEST);
+        assert_true(text_valid(why.bytes, why.len, 1, 1000, false));
+    }
+    /* An unknown member's name is quoted, and cut somewhere: try every place. */
+    for (size_t before = 0; before < 200; before++) {
+        strbuf_reset(&key);
+        strbuf_reset(&why);
+        for (size_t i = 0; i < before; i++)
+            strbuf_addch(&key, 'x');
+        for (size_t i = 0; i < 60; i++)
+            strbuf_addstr(&key, "\u20AC");
+        root = json_pack("{s:i}", key.bytes, 1);
+        assert_int_equal(json_take(root, &why, "{!}"), STATUS_UNPROCESSABLE);
+        assert_true(text_valid(why.bytes, why.len, 1, 1000, false));
+        json_decref(root);
+    }
+    strbuf_release(&key);
+    strbuf_release(&why);
+}
+
 /* `depth` arrays or objects inside one another. */
 static enum status parse_nested(size_t depth, const char *open, const char *close)
 {
@@ -261,6 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_texts),
         cmocka_unit_test(bad_texts),
+        cmocka_unit_test(reasons_are_text),
         cmocka_unit_test(depth),
         cmocka_unit_test(takes_apart),
         cmocka_unit_test(writes_compactly),
