@@ -91,7 +91,10 @@ static bool set_tls(MYSQL *mysql, const struct url *url)
 static bool set_options(MYSQL *mysql, const struct url *url, unsigned io_timeout_s)
 {
     unsigned connect_timeout_s = CONNECT_TIMEOUT_S;
-    return mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout_s) == 0 &&
+    /* Said, since "localhost" would be the default socket, whatever the port. */
+    unsigned protocol = url_param(url, "socket") ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
+    return mysql_options(mysql, MYSQL_OPT_PROTOCOL, &protocol) == 0 &&
+           mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout_s) == 0 &&
            mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &io_timeout_s) == 0 &&
            mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &io_timeout_s) == 0 &&
            mysql_options(mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4") == 0 && set_tls(mysql, url);

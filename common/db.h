@@ -18,8 +18,11 @@ struct db_conn;
 struct db_rows;
 
 struct db_options {
-    const char *url; /* mysql://user:pass@host:3306/db; ?socket=/path; ?tls=1 verifies the server
-                        (&ca=/path: by this authority), else TLS is used where both have it */
+    /* mysql://user:pass@host:3306/db, or mysql://user:pass@/db?socket=/path. ?tls=1 verifies the
+     * server (&ca=/path: by this authority; without it, MariaDB's library from 3.4 on also takes a
+     * server that proves to know the password), tls=0 is plain text; else TLS is used, unverified,
+     * where the library does so. */
+    const char *url;
     size_t connections_max;            /* 0: 16 */
     unsigned wait_ms;                  /* longest wait for a free connection; 0: 1000 */
     unsigned lock_wait_s;              /* innodb_lock_wait_timeout; 0: 1 */
