@@ -47,7 +47,7 @@ endif
 
 pkg = $(shell pkg-config $(1) 2>/dev/null)
 # MariaDB Connector/C, or MySQL's own libmysqlclient.
-MYSQL_PC := $(shell pkg-config --exists libmariadb && echo libmariadb || echo mysqlclient)
+MYSQL_PC := $(shell pkg-config --exists libmariadb 2>/dev/null && echo libmariadb || echo mysqlclient)
 COMMON_PCS := $(MYSQL_PC) hiredis libmicrohttpd jansson sqlite3 libcrypto
 PCS_common := $(COMMON_PCS)
 PCS_scribe := $(COMMON_PCS) libwebsockets libuv libmongoc-1.0
