@@ -26,6 +26,8 @@ static enum status get_readyz(struct http_request *req)
 {
     struct strbuf body = STRBUF_INIT;
     int code = health_ready(&body) ? 503 : 200;
+    if (code == 503)
+        http_set_header(req, "Retry-After", "1");
     http_reply(req, code, "application/json", body.bytes, body.len);
     strbuf_release(&body);
     return STATUS_OK;

@@ -20,6 +20,7 @@ PARTNERS = 12
 
 def ready(server):
     r = requests.get(server.url + "/readyz", timeout=10)
+    assert ("Retry-After" in r.headers) == (r.status_code == 503)
     return r.status_code, r.json()
 
 
