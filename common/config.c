@@ -1,4 +1,5 @@
 #include "config.h"
+#include "listen.h"
 #include "secret.h"
 #include "strbuf.h"
 #include <ctype.h>
@@ -38,6 +39,12 @@ static void add_flag(struct strbuf *out, const char *env)
         strbuf_addch(out, *env == '_' ? '-' : (char)tolower((unsigned char)*env));
 }
 
+/* May it be read from a file? */
+static bool has_file(const struct config_option *o)
+{
+    return o->type == CONFIG_SECRET || o->type == CONFIG_URL;
+}
+
 /* --- where values come from ------------------------------------------------------------------ */
 
 static const char *env_file(const char *env)
@@ -54,7 +61,7 @@ static void read_environment(struct load *load)
     for (size_t i = 0; i < load->n; i++) {
         struct setting *s = &load->settings[i];
         s->value = getenv(s->option->env);
-        s->file = s->option->type == CONFIG_SECRET ? env_file(s->option->env) : NULL;
+        s->file = has_file(s->option) ? env_file(s->option->env) : NULL;
     }
 }
 
@@ -69,8 +76,7 @@ static const char **find_place(struct load *load, const char *arg, size_t len)
         if (flag.len == len && memcmp(flag.bytes, arg, len) == 0)
             place = &s->value;
         strbuf_addstr(&flag, "-file");
-        if (s->option->type == CONFIG_SECRET && flag.len == len &&
-            memcmp(flag.bytes, arg, len) == 0)
+        if (has_file(s->option) && flag.len == len && memcmp(flag.bytes, arg, len) == 0)
             place = &s->file;
         strbuf_release(&flag);
     }
@@ -160,11 +166,34 @@ static void set_text(struct load *load, const struct config_option *o, const cha
     *(const char **)o->into = text;
 }
 
+/* The value is not shown: it may hold a password. */
+static void set_url(struct load *load, const struct config_option *o, const char *text)
+{
+    struct strbuf scheme = STRBUF_INIT;
+    const char *rest = strstr(text, "://");
+    strbuf_add(&scheme, text, rest ? (size_t)(rest - text) : 0);
+    if ((o->min > 0 || *text) &&
+        (!rest || !rest[3] || find_word(o->choices, strbuf_cstr(&scheme)) < 0))
+        complain(load, "%s: not a URL that begins with %s, and ://", o->env, o->choices);
+    strbuf_release(&scheme);
+    *(const char **)o->into = text;
+}
+
+static void set_listen(struct load *load, const struct config_option *o, const char *text)
+{
+    struct sockaddr_storage address;
+    socklen_t len;
+    if (!listen_parse(text, &address, &len))
+        complain(load, "%s: not like 127.0.0.1:8200 or [::1]:8200: %s", o->env, text);
+    *(const char **)o->into = text;
+}
+
 static void set(struct load *load, const struct config_option *o, const char *text)
 {
     static void (*const setters[])(struct load *, const struct config_option *, const char *) = {
-        [CONFIG_STRING] = set_text, [CONFIG_SECRET] = set_text,   [CONFIG_INT] = set_int,
-        [CONFIG_BOOL] = set_bool,   [CONFIG_CHOICE] = set_choice,
+        [CONFIG_STRING] = set_text,   [CONFIG_SECRET] = set_text,   [CONFIG_INT] = set_int,
+        [CONFIG_BOOL] = set_bool,     [CONFIG_CHOICE] = set_choice, [CONFIG_URL] = set_url,
+        [CONFIG_LISTEN] = set_listen,
     };
     setters[o->type](load, o, text);
 }
@@ -202,7 +231,7 @@ static void resolve(struct load *load, const struct setting *s)
     }
     if (s->file)
         text = read_secret(load, o->env, s->file);
-    else if (!text && o->type == CONFIG_SECRET)
+    else if (!text && has_file(o))
         complain(load, "%s: required (or %s_FILE)", o->env, o->env);
     else if (!text)
         complain(load, "%s: required", o->env);
@@ -217,7 +246,7 @@ static void print_option(const struct config_option *o)
     struct strbuf line = STRBUF_INIT;
     strbuf_addf(&line, "%s, ", o->env);
     add_flag(&line, o->env);
-    if (o->type == CONFIG_SECRET)
+    if (has_file(o))
         strbuf_addstr(&line, " (or the name of a file: with _FILE, -file)");
     strbuf_addf(&line, "\n    %s", o->help);
     if (o->type == CONFIG_CHOICE)

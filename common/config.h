@@ -12,6 +12,8 @@
 enum config_type {
     CONFIG_STRING, /* into: const char * */
     CONFIG_SECRET, /* into: const char *; never printed */
+    CONFIG_URL,    /* into: const char *; a secret too, of a scheme in `choices` ("a|b") */
+    CONFIG_LISTEN, /* into: const char *; see listen.h */
     CONFIG_INT,    /* into: int64_t, min..max inclusive */
     CONFIG_BOOL,   /* into: bool; 1, 0, true, false, yes, no, on, off */
     CONFIG_CHOICE, /* into: int64_t, the index of the word in `choices` ("a|b|c") */
@@ -23,8 +25,8 @@ struct config_option {
     void *into;
     const char *fallback; /* the default as text; NULL: required; "" is an empty string */
     const char *help;     /* one line */
-    int64_t min, max;     /* CONFIG_INT; min: also the fewest bytes of a CONFIG_SECRET */
-    const char *choices;  /* CONFIG_CHOICE */
+    int64_t min, max;     /* CONFIG_INT; min: also the fewest bytes of a secret or URL */
+    const char *choices;  /* CONFIG_CHOICE, CONFIG_URL */
 };
 
 enum config_verdict { CONFIG_RUN, CONFIG_EXIT_OK, CONFIG_EXIT_BAD };

@@ -1,6 +1,7 @@
 #include "clock.h"
 #include "health.h"
 #include "http_internal.h"
+#include "listen.h"
 #include "log.h"
 #include "secret.h"
 #include <arpa/inet.h>
@@ -165,40 +166,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 
 /* --- the daemon ----------------------------------------------------------------------------- */
 
-static bool parse_listen(const char *listen, struct sockaddr_storage *out, socklen_t *len)
-{
-    const char *colon = strrchr(listen, ':');
-    char host[INET6_ADDRSTRLEN + 2], *end;
-    if (!colon || (size_t)(colon - listen) >= sizeof(host))
-        return false;
-    unsigned long port = strtoul(colon + 1, &end, 10);
-    if (colon[1] < '0' || colon[1] > '9' || *end || port > 65535)
-        return false;
-    snprintf(host, sizeof(host), "%.*s", (int)(colon - listen), listen);
-    size_t n = strlen(host);
-    memset(out, 0, sizeof(*out));
-    if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
-        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)out;
-        host[n - 1] = '\0';
-        v6->sin6_family = AF_INET6;
-        v6->sin6_port = htons((uint16_t)port);
-        *len = sizeof(*v6);
-        return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1;
-    }
-    struct sockaddr_in *v4 = (struct sockaddr_in *)out;
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons((uint16_t)port);
-    *len = sizeof(*v4);
-    return inet_pton(AF_INET, host, &v4->sin_addr) == 1;
-}
-
 /* A socket of our own, since libmicrohttpd does not say why it could not have one. */
 static int open_listener(const char *listen_on, uint16_t *port, struct strbuf *why)
 {
     struct sockaddr_storage address;
     socklen_t len;
     const int on = 1;
-    if (!parse_listen(listen_on, &address, &len)) {
+    if (!listen_parse(listen_on, &address, &len)) {
         strbuf_addf(why, "listen address %s: not like 127.0.0.1:8200 or [::1]:8200", listen_on);
         return -1;
     }

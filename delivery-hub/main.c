@@ -16,12 +16,12 @@ static struct {
 } config;
 
 static const struct config_option options[] = {
-    {"HUB_LISTEN", CONFIG_STRING, &config.listen, "127.0.0.1:8200", "address and port", 0, 0, NULL},
+    {"HUB_LISTEN", CONFIG_LISTEN, &config.listen, "127.0.0.1:8200", "address and port", 0, 0, NULL},
     {"HUB_TOKEN_KEY", CONFIG_SECRET, &config.token_key, NULL,
      "key of the tokens (JWT, HS256), 32 bytes or more", TOKEN_KEY_MIN, 0, NULL},
-    {"MYSQL_URL", CONFIG_SECRET, &config.mysql_url, NULL, "mysql://user:password@host:3306/db", 0,
-     0, NULL},
-    {"REDIS_URL", CONFIG_SECRET, &config.redis_url, NULL, "redis://host:6379", 0, 0, NULL},
+    {"MYSQL_URL", CONFIG_URL, &config.mysql_url, NULL, "mysql://user:password@host:3306/db", 1, 0,
+     "mysql"},
+    {"REDIS_URL", CONFIG_URL, &config.redis_url, NULL, "redis://host:6379", 1, 0, "redis|rediss"},
     {"HUB_CAPACITY", CONFIG_INT, &config.capacity, "3", "most orders a partner may hold", 1,
      1000000, NULL},
     {"HUB_WORKERS", CONFIG_INT, &config.workers, "16", "threads, each with a database connection",

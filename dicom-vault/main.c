@@ -35,7 +35,7 @@ static int serve(int argc, char **argv)
     static int64_t threads, connections, file_max;
     static const struct config_option options[] = {
         WHERE,
-        {"VAULT_LISTEN", CONFIG_STRING, &listen, "127.0.0.1:8300", "address and port", 0, 0, NULL},
+        {"VAULT_LISTEN", CONFIG_LISTEN, &listen, "127.0.0.1:8300", "address and port", 0, 0, NULL},
         {"VAULT_WORKERS", CONFIG_INT, &threads, "16", "threads that may block", 1,
          INDEX_CONNECTIONS_MAX, NULL},
         {"VAULT_CONNECTIONS", CONFIG_INT, &connections, "1000", "most connections", 1, 65536, NULL},

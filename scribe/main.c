@@ -14,15 +14,15 @@ static struct server_options server_options;
 static int64_t demo_login, connections, queue_bytes, history_queue;
 
 static const struct config_option options[] = {
-    {"SCRIBE_LISTEN", CONFIG_STRING, &server_options.listen, "127.0.0.1:8101",
+    {"SCRIBE_LISTEN", CONFIG_LISTEN, &server_options.listen, "127.0.0.1:8101",
      "address and port, [::1]:8101 for IPv6", 0, 0, NULL},
     {"SCRIBE_TOKEN_KEY", CONFIG_SECRET, &chat_options.token_key, NULL,
      "key of the tokens (HS256), 32 bytes or more", TOKEN_KEY_MIN, 0, NULL},
-    {"HISTORY_URL", CONFIG_SECRET, &chat_options.history_url, NULL,
-     "sqlite:///path, or mongodb://host/database", 0, 0, NULL},
-    {"REDIS_URL", CONFIG_SECRET, &chat_options.redis_url, "redis://127.0.0.1:6379",
+    {"HISTORY_URL", CONFIG_URL, &chat_options.history_url, NULL,
+     "sqlite:///path, or mongodb://host/database", 1, 0, "sqlite|mongodb"},
+    {"REDIS_URL", CONFIG_URL, &chat_options.redis_url, "redis://127.0.0.1:6379",
      "brings messages between servers; empty: they poll the history. Default: that of this machine",
-     0, 0, NULL},
+     0, 0, "redis|rediss"},
     {"SCRIBE_DEMO_LOGIN", CONFIG_CHOICE, &demo_login, "0",
      "POST /demo/login gives tokens away; not on loopback only with force", 0, 0, "0|1|force"},
     {"SCRIBE_CONNECTIONS", CONFIG_INT, &connections, "10000", "WebSockets at most", 1, 1000000,

@@ -14,9 +14,9 @@ static int64_t threads, connections, idle_s, absolute_s, hash_threads, hash_queu
 static bool cache_on;
 
 static const struct config_option options[] = {
-    {"PORTAL_LISTEN", CONFIG_STRING, &listen_at, "127.0.0.1:8400", "address and port", 0, 0, NULL},
-    {"MYSQL_URL", CONFIG_SECRET, &mysql_url, NULL, "mysql://user:pass@host:3306/db", 0, 0, NULL},
-    {"REDIS_URL", CONFIG_SECRET, &redis_url, NULL, "redis://:pass@host:6379/0", 0, 0, NULL},
+    {"PORTAL_LISTEN", CONFIG_LISTEN, &listen_at, "127.0.0.1:8400", "address and port", 0, 0, NULL},
+    {"MYSQL_URL", CONFIG_URL, &mysql_url, NULL, "mysql://user:pass@host:3306/db", 1, 0, "mysql"},
+    {"REDIS_URL", CONFIG_URL, &redis_url, NULL, "redis://:pass@host:6379/0", 1, 0, "redis|rediss"},
     {"PORTAL_CACHE", CONFIG_BOOL, &cache_on, "1", "keep attendance in Redis", 0, 0, NULL},
     {"PORTAL_WORKERS", CONFIG_INT, &threads, "16", "threads for requests", 1, 256, NULL},
     {"PORTAL_CONNECTIONS", CONFIG_INT, &connections, "20000", "clients at once", 1, 1000000, NULL},

@@ -2,13 +2,13 @@
 #include "capture.h"
 #include "config.h"
 
-static const char *listen_on, *token_key;
+static const char *listen_on, *token_key, *store;
 static int64_t connections, mode;
 static bool demo;
 
 static const struct config_option options[] = {
     {.env = "X_LISTEN",
-     .type = CONFIG_STRING,
+     .type = CONFIG_LISTEN,
      .into = &listen_on,
      .fallback = "127.0.0.1:1",
      .help = "address and port"},
@@ -32,6 +32,13 @@ static const struct config_option options[] = {
      .fallback = "lock",
      .help = "how",
      .choices = "lock|cas|locker"},
+    {.env = "X_STORE",
+     .type = CONFIG_URL,
+     .into = &store,
+     .fallback = "mysql://127.0.0.1/x",
+     .help = "where data is",
+     .min = 1,
+     .choices = "mysql|sqlite"},
 };
 
 static char said[8192], complained[8192];
@@ -64,7 +71,7 @@ static int clear_environment(void **state)
     (void)state;
     static const char *const names[] = {"X_LISTEN",      "X_TOKEN_KEY", "X_TOKEN_KEY_FILE",
                                         "X_CONNECTIONS", "X_DEMO",      "X_MODE",
-                                        "X_LISTEN_FILE"};
+                                        "X_LISTEN_FILE", "X_STORE"};
     for (size_t i = 0; i < COUNT(names); i++)
         unsetenv(names[i]);
     return 0;
@@ -97,9 +104,10 @@ static void environment_then_options(void **state)
     assert_int_equal(mode, 2);
     assert_true(demo);
     assert_string_equal(token_key, "a=b=c=d=e");
-    assert_int_equal(LOAD("--x-connections=1", "--x-connections", "-5", "--x-listen="), CONFIG_RUN);
+    assert_int_equal(LOAD("--x-connections=1", "--x-connections", "-5", "--x-listen=[::1]:3"),
+                     CONFIG_RUN);
     assert_int_equal(connections, -5);
-    assert_string_equal(listen_on, "");
+    assert_string_equal(listen_on, "[::1]:3");
 }
 
 static void whole_numbers(void **state)
@@ -152,6 +160,27 @@ static void booleans_and_choices(void **state)
         assert_int_equal(LOAD("--x-mode", bad[i]), CONFIG_EXIT_BAD);
     }
     assert_complaint("X_MODE: none of lock|cas|locker: lo\n");
+}
+
+static void addresses(void **state)
+{
+    (void)state;
+    assert_int_equal(LOAD("--x-listen", "[::1]:80", "--x-store", "sqlite:///a/b"), CONFIG_RUN);
+    assert_string_equal(listen_on, "[::1]:80");
+    assert_string_equal(store, "sqlite:///a/b");
+    assert_int_equal(LOAD("--x-listen", "localhost:80"), CONFIG_EXIT_BAD);
+    assert_complaint("X_LISTEN: not like 127.0.0.1:8200 or [::1]:8200: localhost:80\n");
+    static const char *const bad[] = {"",
+                                      "hunter2",
+                                      "redis://hunter2",
+                                      "mysql://",
+                                      "mysql:hunter2",
+                                      "://hunter2",
+                                      "mysql|sqlite://hunter2"};
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        assert_int_equal(LOAD("--x-store", bad[i]), CONFIG_EXIT_BAD);
+        assert_complaint("X_STORE: not a URL that begins with mysql|sqlite, and ://\n");
+    }
 }
 
 static void unknown_arguments(void **state)
@@ -313,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup(environment_then_options, clear_environment),
         cmocka_unit_test_setup(whole_numbers, clear_environment),
         cmocka_unit_test_setup(booleans_and_choices, clear_environment),
+        cmocka_unit_test_setup(addresses, clear_environment),
         cmocka_unit_test_setup(unknown_arguments, clear_environment),
         cmocka_unit_test_setup(secrets_are_not_shown, clear_environment),
         cmocka_unit_test_setup(secret_from_a_file, clear_environment),

@@ -1,4 +1,5 @@
 #include "listen.h"
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,8 +22,40 @@ static void only_this_machine(void **state)
         assert_false(listen_is_loopback(no[i]));
 }
 
+static void parsed_or_refused(void **state)
+{
+    (void)state;
+    struct sockaddr_storage address;
+    socklen_t len;
+    assert_true(listen_parse("0.0.0.0:65535", &address, &len));
+    assert_int_equal(address.ss_family, AF_INET);
+    assert_int_equal(len, sizeof(struct sockaddr_in));
+    assert_true(listen_parse("[::]:1", &address, &len));
+    assert_int_equal(address.ss_family, AF_INET6);
+    static const char *const bad[] = {
+        "",
+        ":80",
+        "80",
+        "localhost:80",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:65536",
+        "127.0.0.1:-1",
+        "127.0.0.1: 80",
+        "127.0.0.1:80x",
+        "::1:80",
+        "[]:80",
+        "[::1]",
+        "127.0.0.1:99999999999999999999",
+        "[0000:0000:0000:0000:0000:0000:0000:0000:0000:0000]:80",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_false(listen_parse(bad[i], &address, &len));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(only_this_machine)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(only_this_machine),
+                                       cmocka_unit_test(parsed_or_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
