@@ -67,8 +67,8 @@ def run_binary(server_binary, env):
 @pytest.mark.parametrize("change,code,named", [
     ({"HUB_TOKEN_KEY": None}, 2, "HUB_TOKEN_KEY"),
     ({"HUB_TOKEN_KEY": "hunter2"}, 2, "HUB_TOKEN_KEY"),
-    ({"MYSQL_URL": "postgres://x"}, 1, "MYSQL_URL"),
-    ({"REDIS_URL": "http://x"}, 1, "REDIS_URL"),
+    ({"MYSQL_URL": "postgres://x"}, 2, "MYSQL_URL"),
+    ({"REDIS_URL": "http://x"}, 2, "REDIS_URL"),
     ({"HUB_CAPACITY": "0"}, 2, "HUB_CAPACITY"),
     ({"HUB_DEMO_LOGIN": "yes"}, 2, "HUB_DEMO_LOGIN"),
     ({"HUB_LISTEN": "0.0.0.0:1", "HUB_DEMO_LOGIN": "1"}, 1, "HUB_DEMO_LOGIN"),
