@@ -5,27 +5,47 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIN_TEXT = 0x81, LENGTH_16 = 126, LENGTH_64 = 127, HEADER_MAX = 10 };
+enum {
+    FIN_TEXT = 0x81,
+    FIN_CLOSE = 0x88,
+    LENGTH_16 = 126,
+    LENGTH_64 = 127,
+    HEADER_MAX = 10,
+    CONTROL_MAX = 125,
+};
 
-static size_t write_header(unsigned char out[HEADER_MAX], size_t len)
+static size_t write_header(unsigned char out[HEADER_MAX], unsigned char opcode, size_t len)
 {
     size_t width = len < LENGTH_16 ? 0 : len <= 0xFFFF ? 2 : 8;
-    out[0] = FIN_TEXT;
+    out[0] = opcode;
     out[1] = (unsigned char)(width == 0 ? len : width == 2 ? LENGTH_16 : LENGTH_64);
     for (size_t i = 0; i < width; i++)
         out[2 + i] = (unsigned char)((uint64_t)len >> (8 * (width - 1 - i)));
     return 2 + width;
 }
 
-struct frame *frame_new(const char *json, size_t len)
+static struct frame *wrap(unsigned char opcode, const void *bytes, size_t len)
 {
     unsigned char header[HEADER_MAX];
-    size_t payload = write_header(header, len);
+    size_t payload = write_header(header, opcode, len);
     struct frame *f = xmalloc(sizeof(*f) + payload + len);
     *f = (struct frame){.refs = 1, .payload = payload, .len = payload + len};
     memcpy(f->bytes, header, payload);
-    memcpy(f->bytes + payload, json, len);
+    memcpy(f->bytes + payload, bytes, len);
     return f;
+}
+
+struct frame *frame_new(const char *json, size_t len)
+{
+    return wrap(FIN_TEXT, json, len);
+}
+
+struct frame *frame_close(int code, const char *reason)
+{
+    unsigned char bytes[CONTROL_MAX] = {(unsigned char)(code >> 8), (unsigned char)code};
+    size_t len = strnlen(reason, sizeof(bytes) - 2);
+    memcpy(bytes + 2, reason, len);
+    return wrap(FIN_CLOSE, bytes, 2 + len);
 }
 
 struct frame *frame_json(const char *fmt, ...)

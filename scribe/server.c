@@ -234,43 +234,36 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 
 /* --- WebSocket ------------------------------------------------------------------------------ */
 
-static int hang_up(struct lws *wsi, int code, const char *reason)
-{
-    unsigned char text[64];
-    size_t len = strnlen(reason, sizeof(text));
-    memcpy(text, reason, len);
-    lws_close_reason(wsi, (enum lws_close_status)code, text, len);
-    return -1;
-}
-
 static void wake(struct session *s)
 {
     if (s->transport)
         lws_callback_on_writable(s->transport);
 }
 
-static int on_receive(struct lws *wsi, struct connection *c, const char *in, size_t len)
+static void on_receive(struct lws *wsi, struct connection *c, const char *in, size_t len)
 {
     struct chat *chat = server_of(wsi)->chat;
+    if (c->session->close_code)
+        return;
     if (lws_frame_is_binary(wsi))
-        return hang_up(wsi, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "text only");
-    if (c->inbox.len + len + lws_remaining_packet_payload(wsi) > FRAME_MAX)
-        return hang_up(wsi, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too large");
-    bool last = lws_is_final_fragment(wsi) != 0;
-    if (last && c->inbox.len == 0) {
+        session_end(c->session, LWS_CLOSE_STATUS_UNACCEPTABLE_OPCODE, "text only");
+    else if (c->inbox.len + len + lws_remaining_packet_payload(wsi) > FRAME_MAX)
+        session_end(c->session, LWS_CLOSE_STATUS_MESSAGE_TOO_LARGE, "message too large");
+    else if (c->inbox.len == 0 && lws_is_final_fragment(wsi))
         chat_receive(chat, c->session, in, len);
-        return 0;
-    }
-    strbuf_add(&c->inbox, in, len);
-    if (last) {
+    else {
+        strbuf_add(&c->inbox, in, len);
+        if (!lws_is_final_fragment(wsi))
+            return;
         chat_receive(chat, c->session, c->inbox.bytes, c->inbox.len);
         strbuf_release(&c->inbox);
     }
-    return 0;
 }
 
 /* Everything due goes out in one write. The frames are framed already and whole, so that a ping or
- * pong of libwebsockets, which comes between two writes, cannot land inside one. */
+ * pong of libwebsockets, which comes between two writes, cannot land inside one. Our close frame
+ * goes this way too: Debian 12 and 13 build libwebsockets with _DEBUG, where a callback that asks
+ * it to close on libuv's loop is carried out twice, the second time without the frame. */
 static int on_writable(struct lws *wsi, struct connection *c)
 {
     struct server *server = server_of(wsi);
@@ -285,10 +278,8 @@ static int on_writable(struct lws *wsi, struct connection *c)
     frame_unref(big);
     if (written < 0)
         return -1;
-    if (s->count > 0 || (written > 0 && s->close_code))
+    if (s->count > 0)
         lws_callback_on_writable(wsi);
-    else if (s->close_code)
-        return hang_up(wsi, s->close_code, s->close_reason);
     else
         chat_drained(server->chat, s);
     return 0;
@@ -303,7 +294,10 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
         c->session = chat_open(server_of(wsi)->chat, wsi, wake);
         return 0;
     case LWS_CALLBACK_RECEIVE:
-        return on_receive(wsi, c, in, len);
+        on_receive(wsi, c, in, len);
+        return 0;
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        return c->session->close_code ? -1 : 0; /* it answers ours: done */
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return on_writable(wsi, c);
     case LWS_CALLBACK_CLOSED:

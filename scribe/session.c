@@ -118,9 +118,8 @@ void session_end(struct session *s, int code, const char *reason)
     if (s->close_code)
         return;
     s->close_code = code;
-    s->close_reason = reason;
     s->closing_ms = clock_mono_ms();
-    s->wake(s);
+    push(s, frame_close(code, reason));
 }
 
 void session_abandon(struct session *s, int code, const char *reason)

@@ -26,13 +26,11 @@ struct session {
     size_t ring_size, first, count;
     size_t bytes, bytes_max;
 
-    int close_code; /* 0: stays open */
-    const char *close_reason;
+    int close_code; /* 0: stays open; else a close frame is the queue's last */
     int64_t closing_ms;
 };
 
-/* `wake(s)` is called when an empty queue got a frame and when the session shall end. One
- * reference, the transport's. */
+/* `wake(s)` is called when an empty queue got a frame. One reference, the transport's. */
 struct session *session_new(size_t bytes_max, void *transport, void (*wake)(struct session *s));
 struct session *session_ref(struct session *s);
 void session_unref(struct session *s);
@@ -49,7 +47,7 @@ bool session_idle(const struct session *s); /* open, and its queue is empty */
  * alone, in *big, with its reference, and 0 is returned. */
 size_t session_take(struct session *s, unsigned char *out, size_t size, struct frame **big);
 
-/* End it with a close code (RFC 6455, section 7.4) and a static reason once the queue is sent;
- * the first call counts. session_abandon drops the queue first: nobody reads it. */
+/* End it: a close frame with this code (RFC 6455, section 7.4) is the last to be sent. The first
+ * call counts. session_abandon drops the queue first: nobody reads it. */
 void session_end(struct session *s, int code, const char *reason);
 void session_abandon(struct session *s, int code, const char *reason);

@@ -1,11 +1,18 @@
-"""A chat client for tests, on the independent `websockets` library, and servers to talk to."""
+"""A chat client for tests, on the independent `websockets` library, and the histories as seen by
+independent clients of their stores."""
 
 import contextlib
 import json
 import secrets
+import socket
+import sqlite3
 import time
 
 import jwt
+import pymongo
+import pytest
+import requests
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 TOKEN_KEY = "a-key-for-tests-of-at-least-32-bytes"
@@ -26,12 +33,79 @@ def env(history_url, redis_url="", **more):
             **more}
 
 
+class SQLiteHistory:
+    def __init__(self, folder):
+        self.path = f"{folder}/history.db"
+        self.url = f"sqlite://{self.path}"
+
+    def rows(self, room):
+        """(seq, sender, client id, text) of every message, by seq."""
+        with contextlib.closing(sqlite3.connect(self.path)) as db:
+            return db.execute("SELECT seq, sender, client_id, text FROM messages WHERE room = ?"
+                              " ORDER BY seq", (room,)).fetchall()
+
+    def add(self, room, seq, *texts):
+        """Messages that are stored, from `seq` on, and never published: their server died in
+        between."""
+        rows = [(room, seq + i, secrets.token_hex(8), text) for i, text in enumerate(texts)]
+        with contextlib.closing(sqlite3.connect(self.path)) as db, db:
+            db.executemany("INSERT INTO messages VALUES (?, ?, 'ghost', ?, 0, ?)", rows)
+
+    @contextlib.contextmanager
+    def locked(self):
+        with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+            db.execute("BEGIN IMMEDIATE")
+            yield
+            db.execute("ROLLBACK")
+
+
+class MongoHistory:
+    def __init__(self, ferret):
+        self.database = name("t").replace("-", "_")
+        self.url = ferret.url(self.database)
+
+    def messages(self):
+        return pymongo.MongoClient(self.url)[self.database].messages
+
+    def rows(self, room):
+        return [(m["seq"], m["sender"], m["client_id"], m["text"])
+                for m in self.messages().find({"room": room}).sort("seq")]
+
+    def add(self, room, seq, *texts):
+        self.messages().insert_many(
+            {"room": room, "seq": seq + i, "sender": "ghost", "text": text,
+             "client_id": secrets.token_hex(8)} for i, text in enumerate(texts))
+
+
+@pytest.fixture(params=["mongodb", "sqlite"])
+def history(request, folder):
+    """Both, for the same tests."""
+    if request.param == "sqlite":
+        return SQLiteHistory(folder)
+    return MongoHistory(request.getfixturevalue("ferret"))
+
+
+def metric(server, name):
+    text = requests.get(server.url + "/metrics", timeout=WAIT).text
+    return next(float(line.split()[-1]) for line in text.splitlines()
+                if line.split(" ")[0] == name)
+
+
+def narrow_socket(server):
+    """A connection that takes little at once: what is sent to it backs up in the server."""
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32768)
+    s.connect(("127.0.0.1", server.port))
+    return s
+
+
 class Client:
     """One connection. Frames are kept until somebody asks for their kind, so that messages and
     acks, which may come in any order, don't disturb each other."""
 
     def __init__(self, server, user="ada", hello=True, **options):
         options.setdefault("subprotocols", ["scribe.v1"])
+        options.setdefault("max_queue", None)  # one that is full would hold up close()
         self.user = user
         self.opened = contextlib.ExitStack()
         self.ws = self.opened.enter_context(
@@ -68,7 +142,7 @@ class Client:
             try:
                 frame = json.loads(self.ws.recv(max(0, deadline - time.monotonic())))
             except TimeoutError:
-                raise AssertionError(f"{self.user}: no {what}; kept: {self.kept}") from None
+                raise AssertionError(f"{self.user}: no {what}; kept: {self.kept[-4:]}") from None
             if wanted(frame):
                 return frame
             self.kept.append(frame)
@@ -129,7 +203,6 @@ class Client:
 
     def closed(self, timeout=WAIT):
         """Wait for the server to end the connection; the close code and reason."""
-        from websockets.exceptions import ConnectionClosed
         deadline = time.monotonic() + timeout
         while True:
             try:
