@@ -673,13 +673,15 @@ enum status chat_new(const struct chat_options *options, struct chat **out, stru
     return STATUS_OK;
 }
 
-void chat_free(struct chat *c)
+bool chat_free(struct chat *c)
 {
-    history_worker_free(c->history);
+    if (!history_worker_free(c->history))
+        return false;
     chat_wake(c); /* what was stored last is still published */
     bus_free(c->bus);
     chat_wake(c);
     rooms_free(c->rooms);
     mailbox_destroy(&c->mailbox);
     free(c);
+    return true;
 }

@@ -26,8 +26,9 @@ enum { CHAT_TICK_MS = 100 };
 /* UNPROCESSABLE with the reason in `why` for a URL that cannot be used; stores that are down are
  * no error. Main thread, as the next two. */
 enum status chat_new(const struct chat_options *options, struct chat **out, struct strbuf *why);
-/* After the transport ended: joins the threads of history and bus. */
-void chat_free(struct chat *chat);
+/* After the transport ended: joins the threads of history and bus. False as history_worker_free
+ * says: end by _exit. */
+bool chat_free(struct chat *chat);
 /* `wake` makes the loop call chat_wake soon. */
 void chat_set_wake(struct chat *chat, void (*wake)(void *ctx), void *ctx);
 void chat_wake(struct chat *chat);

@@ -13,6 +13,7 @@ enum {
     PAGE_BYTES = 256 * 1024,
     PING_UP_MS = 2000,
     PING_DOWN_MS = 500,
+    JOIN_MS = 2000,
 };
 
 /* A thread with its queue and its connection. */
@@ -377,14 +378,19 @@ enum status history_worker_new(const char *url, size_t queue_max, struct mailbox
     return STATUS_OK;
 }
 
-void history_worker_free(struct history_worker *w)
+bool history_worker_free(struct history_worker *w)
 {
     if (!w)
-        return;
+        return true;
     lane_stop(&w->writer);
     lane_stop(&w->reader);
-    pthread_join(w->writer.thread, NULL);
-    pthread_join(w->reader.thread, NULL);
+    struct timespec until = in_ms(JOIN_MS);
+    if (pthread_clockjoin_np(w->writer.thread, NULL, CLOCK_MONOTONIC, &until) != 0 ||
+        pthread_clockjoin_np(w->reader.thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+        log_warn("history_hangs", F("url", w->driver->scheme));
+        return false;
+    }
     w->driver->store_free(w->store);
     free(w);
+    return true;
 }

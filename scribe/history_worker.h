@@ -40,8 +40,9 @@ void job_free(struct job *job); /* with what is in it, but not the owner */
 /* Picks the driver by the URL's scheme. Every job comes back through `mailbox`, once. */
 enum status history_worker_new(const char *url, size_t queue_max, struct mailbox *mailbox,
                                struct history_worker **out, struct strbuf *why);
-/* Answers what is queued with UNAVAILABLE, lets a running call end and joins. NULL is fine. */
-void history_worker_free(struct history_worker *w);
+/* Answers what is queued with UNAVAILABLE, lets running calls end and joins; NULL is fine. False
+ * when a call hangs in the store too long: its thread still runs, so end by _exit. */
+bool history_worker_free(struct history_worker *w);
 /* OK: the job is the worker's until it comes back. UNAVAILABLE while the store is down and
  * OVERLOADED when the queue is full: it is still the caller's. Any thread; does not block. */
 enum status history_submit(struct history_worker *w, struct job *job);

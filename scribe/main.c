@@ -5,6 +5,7 @@
 #include "service.h"
 #include "site.h"
 #include "token.h"
+#include <unistd.h>
 
 enum demo_login { DEMO_OFF, DEMO_LOOPBACK, DEMO_FORCE };
 enum { GRACE_MS = 4000 };
@@ -72,6 +73,7 @@ int main(int argc, char **argv)
     service_started(server_options.listen);
     service_wait();
     server_stop(server, GRACE_MS);
-    chat_free(chat);
+    if (!chat_free(chat))
+        _exit(service_exit());
     return service_exit();
 }

@@ -388,7 +388,8 @@ static bool split_listen(const char *listen, char *host, size_t size, int *port)
     return *host && !*end && number > 0 && number < 65536;
 }
 
-static struct lws_context *create_context(struct server *server, const char *host, int port)
+/* False when it cannot listen. With a vhost of its own libwebsockets would only log that. */
+static bool create_context(struct server *server, const char *host, int port)
 {
     static const struct lws_protocols protocols[] = {
         {"http", on_http, sizeof(struct connection), 0, 0, NULL, SCRATCH},
@@ -404,12 +405,13 @@ static struct lws_context *create_context(struct server *server, const char *hos
         .foreign_loops = loops,
         .pcontext = &server->context,
         .options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_VALIDATE_UTF8 |
-                   LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
                    (strchr(host, ':') ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6),
         .timeout_secs = HTTP_TIMEOUT_S,
         .retry_and_idle_policy = &server->heartbeat,
     };
-    return lws_create_context(&info);
+    server->context = lws_create_context(&info);
+    return server->context && lws_create_vhost(server->context, &info);
 }
 
 enum status server_start(const struct server_options *options, struct chat *chat,
@@ -429,11 +431,8 @@ enum status server_start(const struct server_options *options, struct chat *chat
     lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
     limit_descriptors(options->connections_max);
     uv_loop_init(&server->loop);
-    server->context = create_context(server, host, port);
-    if (!server->context) {
+    if (!create_context(server, host, port)) {
         strbuf_addf(why, "cannot listen on %s: address wrong or in use", options->listen);
-        uv_loop_close(&server->loop);
-        free(server);
         return STATUS_INTERNAL;
     }
     lws_sul_schedule(server->context, 0, &server->tick, on_tick, 1);

@@ -15,7 +15,8 @@ struct server_options {
     int64_t heartbeat_s; /* a silent client is pinged; hung up after half as long again */
 };
 
-/* INTERNAL with the reason in `why`: the address cannot be listened on. On OK it accepts. */
+/* INTERNAL with the reason in `why`: the address cannot be listened on, and the process is to end
+ * (nothing is undone). On OK it accepts. */
 enum status server_start(const struct server_options *options, struct chat *chat,
                          struct server **out, struct strbuf *why);
 /* Refuse upgrades, tell every session goodbye, wait for them at most `grace_ms`, close the rest,

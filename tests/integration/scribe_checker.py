@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 import scribe_kit as kit
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import WebSocketException
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Person(threading.Thread):
             try:
                 with kit.Client(random.choice(self.servers), self.log.user) as client:
                     self.talk(client)
-            except (ConnectionClosed, InvalidStatus, OSError, AssertionError):
+            except (WebSocketException, OSError, EOFError, AssertionError):
                 time.sleep(0.02)
 
     def talk(self, client):

@@ -15,7 +15,7 @@ import requests
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-TOKEN_KEY = "a-key-for-tests-of-at-least-32-bytes"
+TOKEN_KEY = "a-key-for-tests-of-64-bytes-so-that-pyjwt-likes-it-for-hs512-too"
 WAIT = 20
 
 
