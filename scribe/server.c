@@ -374,18 +374,13 @@ static void limit_descriptors(size_t connections_max)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* "127.0.0.1:8101" or "[::1]:8101" into address and port. */
-static bool split_listen(const char *listen, char *host, size_t size, int *port)
+/* Take apart "127.0.0.1:8101" or "[::1]:8101", which the configuration has checked. */
+static int split_listen(const char *listen, char *host, size_t size)
 {
     const char *colon = strrchr(listen, ':');
-    if (!colon)
-        return false;
-    bool v6 = listen[0] == '[' && colon[-1] == ']';
+    bool v6 = listen[0] == '[';
     snprintf(host, size, "%.*s", (int)(colon - listen) - 2 * v6, listen + v6);
-    char *end;
-    long number = strtol(colon + 1, &end, 10);
-    *port = (int)number;
-    return *host && !*end && number > 0 && number < 65536;
+    return (int)strtol(colon + 1, NULL, 10);
 }
 
 /* False when it cannot listen. With a vhost of its own libwebsockets would only log that. */
@@ -418,11 +413,7 @@ enum status server_start(const struct server_options *options, struct chat *chat
                          struct server **out, struct strbuf *why)
 {
     char host[64];
-    int port;
-    if (!split_listen(options->listen, host, sizeof(host), &port)) {
-        strbuf_addf(why, "cannot read the address %s", options->listen);
-        return STATUS_INTERNAL;
-    }
+    int port = split_listen(options->listen, host, sizeof(host));
     struct server *server = xcalloc(1, sizeof(*server));
     server->options = *options;
     server->chat = chat;

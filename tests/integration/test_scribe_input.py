@@ -143,8 +143,8 @@ def test_demo_login_on_a_network_wants_force(start, choice, starts):
 def test_what_cannot_start(start, server):
     for env, why in (({"SCRIBE_TOKEN_KEY": "short"}, "32 bytes"),
                      ({"SCRIBE_LISTEN": f"127.0.0.1:{server.port}"}, "in use"),
-                     ({"SCRIBE_LISTEN": "nowhere"}, "address"),
-                     ({"REDIS_URL": "http://x"}, "redis"),
+                     ({"SCRIBE_LISTEN": "nowhere"}, "SCRIBE_LISTEN"),
+                     ({"REDIS_URL": "http://x"}, "REDIS_URL"),
                      ({"SCRIBE_HEARTBEAT_S": "0"}, "SCRIBE_HEARTBEAT_S")):
         with pytest.raises(Exception, match="ended with") as died:
             start(**env)
