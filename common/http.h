@@ -15,6 +15,7 @@
  * set by http_fail. Failures of 500 and above are logged there; the detail of a 500 is for the
  * log alone. */
 #pragma once
+#include "embed.h"
 #include "json.h"
 #include "router.h"
 #include "status.h"
@@ -127,6 +128,10 @@ enum status http_reply(struct http_request *req, int code, const char *type, con
 /* Static bytes, not copied. */
 enum status http_reply_static(struct http_request *req, int code, const char *type,
                               const void *bytes, size_t len);
+/* The file of `folder` that the route's pattern names ("/app.js"; "/" is index.html), under the
+ * Content-Security-Policy `csp`. NOT_FOUND when there is none. */
+enum status http_reply_page(struct http_request *req, const struct embed_folder *folder,
+                            const char *csp);
 /* Takes `root` over (decref'd also on failure). */
 enum status http_reply_json(struct http_request *req, int code, json_t *root);
 /* A body of `size` bytes (UINT64_MAX: unknown, chunked) read on the pool as the client takes it.

@@ -124,6 +124,17 @@ enum status http_reply_static(struct http_request *req, int code, const char *ty
     return reply_with(req, bytes, len);
 }
 
+enum status http_reply_page(struct http_request *req, const struct embed_folder *folder,
+                            const char *csp)
+{
+    const char *name = http_route(req)->pattern + 1;
+    const struct embed_file *file = embed_find(folder, *name ? name : "index.html");
+    if (!file)
+        return STATUS_NOT_FOUND;
+    http_set_header(req, "Content-Security-Policy", csp);
+    return http_reply_static(req, 200, embed_type(file->name), file->bytes, file->len);
+}
+
 enum status http_reply_json(struct http_request *req, int code, json_t *root)
 {
     reply_begin(req, code, "application/json");

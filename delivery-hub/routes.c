@@ -327,28 +327,9 @@ out:
 
 /* --- what needs no order ---------------------------------------------------------------------- */
 
-static enum status send_file(struct http_request *req, const char *name)
+static enum status get_page(struct http_request *req)
 {
-    const struct embed_file *f = embed_find(&delivery_hub_web, name);
-    if (!f)
-        return STATUS_NOT_FOUND;
-    http_set_header(req, "Content-Security-Policy", "default-src 'none'; style-src 'self'");
-    return http_reply_static(req, 200, embed_type(name), f->bytes, f->len);
-}
-
-static enum status get_index(struct http_request *req)
-{
-    return send_file(req, "index.html");
-}
-
-static enum status get_style(struct http_request *req)
-{
-    return send_file(req, "style.css");
-}
-
-static enum status get_openapi(struct http_request *req)
-{
-    return send_file(req, "openapi.json");
+    return http_reply_page(req, &delivery_hub_web, "default-src 'none'; style-src 'self'");
 }
 
 static enum status post_demo_login(struct http_request *req)
@@ -376,9 +357,9 @@ const struct route hub_routes[] = {
     {POST, "/orders/{order}/release", PARTNER, NULL, BLOCKING, post_release, NULL},
     {POST, "/orders/{order}/cancel", CUSTOMER | DISPATCHER, NULL, BLOCKING, post_cancel, NULL},
     {POST, "/demo/login", ANYONE, NULL, INLINE, post_demo_login, NULL},
-    {GET, "/", ANYONE, NULL, INLINE, get_index, NULL},
-    {GET, "/style.css", ANYONE, NULL, INLINE, get_style, NULL},
-    {GET, "/openapi.json", ANYONE, NULL, INLINE, get_openapi, NULL},
+    {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/style.css", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/openapi.json", ANYONE, NULL, INLINE, get_page, NULL},
 };
 const size_t hub_route_count = sizeof(hub_routes) / sizeof(hub_routes[0]);
 

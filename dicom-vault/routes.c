@@ -59,10 +59,7 @@ enum status routes_authenticate(struct http_request *req, struct principal *who)
 
 static enum status get_page(struct http_request *req)
 {
-    const char *name = http_route(req)->pattern + 1;
-    const struct embed_file *file = embed_find(&dicom_vault_web, *name ? name : "index.html");
-    http_set_header(req, "Content-Security-Policy", "default-src 'self'");
-    return http_reply_static(req, 200, embed_type(file->name), file->bytes, file->len);
+    return http_reply_page(req, &dicom_vault_web, "default-src 'self'");
 }
 
 /* --- a file as JSON -------------------------------------------------------------------------- */
