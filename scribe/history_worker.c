@@ -22,10 +22,10 @@ struct lane {
     const char *name;
     pthread_t thread;
     pthread_mutex_t lock;
-    pthread_cond_t more;
-    struct mail *first, **last; /* under `lock`, as are the next four */
+    pthread_cond_t more;        /* a job, stop or ended */
+    struct mail *first, **last; /* under `lock`, as are the next five */
     size_t depth;
-    bool stop, up;
+    bool stop, ended, up;
     char why[256];
     struct history *h; /* of the thread alone, as are the next two */
     struct job *taken[BATCH_MAX];
@@ -288,6 +288,10 @@ static void *run(void *arg)
     }
     if (l->h)
         l->worker->driver->close(l->h);
+    pthread_mutex_lock(&l->lock);
+    l->ended = true;
+    pthread_cond_signal(&l->more);
+    pthread_mutex_unlock(&l->lock);
     return NULL;
 }
 
@@ -323,6 +327,17 @@ static void lane_stop(struct lane *l)
     l->stop = true;
     pthread_cond_signal(&l->more);
     pthread_mutex_unlock(&l->lock);
+}
+
+/* False when it has not ended by `until`. */
+static bool lane_join(struct lane *l, const struct timespec *until)
+{
+    pthread_mutex_lock(&l->lock);
+    while (!l->ended && pthread_cond_timedwait(&l->more, &l->lock, until) == 0)
+        ;
+    bool ended = l->ended;
+    pthread_mutex_unlock(&l->lock);
+    return ended && pthread_join(l->thread, NULL) == 0;
 }
 
 enum status history_submit(struct history_worker *w, struct job *job)
@@ -385,8 +400,7 @@ bool history_worker_free(struct history_worker *w)
     lane_stop(&w->writer);
     lane_stop(&w->reader);
     struct timespec until = in_ms(JOIN_MS);
-    if (pthread_clockjoin_np(w->writer.thread, NULL, CLOCK_MONOTONIC, &until) != 0 ||
-        pthread_clockjoin_np(w->reader.thread, NULL, CLOCK_MONOTONIC, &until) != 0) {
+    if (!lane_join(&w->writer, &until) || !lane_join(&w->reader, &until)) {
         log_warn("history_hangs", F("url", w->driver->scheme));
         return false;
     }
