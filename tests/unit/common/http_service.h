@@ -415,13 +415,19 @@ static inline void settle(void)
     fail_msg("requests never ended");
 }
 
-static inline bool becomes(atomic_int *count, int value)
+static inline bool reaches(atomic_int *count, int value)
 {
-    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
-        if (atomic_load(count) == value)
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end; sched_yield())
+        if (atomic_load(count) >= value)
             return true;
-        sched_yield();
-    }
+    return false;
+}
+
+static inline bool queue_reaches(size_t depth)
+{
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end; sched_yield())
+        if (workers_depth(workers) >= depth)
+            return true;
     return false;
 }
 

@@ -36,7 +36,7 @@ static void stopping_finishes_what_is_in_flight(void **state)
     assert_true(gate_wait_for(1));
     int before = atomic_load(&begun);
     begin_upload(upload_fd, 5, "");
-    assert_true(becomes(&begun, before + 1));
+    assert_true(reaches(&begun, before + 1));
     pthread_create(&stopper, NULL, stop_server, &grace);
     assert_true(refuses_connections(port));
     r = ask_on(idle, "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -132,8 +132,7 @@ static void stopping_under_load_is_clean(void **state)
         atomic_store(&storm_over, false);
         for (size_t i = 0; i < 3; i++)
             pthread_create(&clients[i], NULL, storm, &port);
-        while (atomic_load(&released) < before + 20)
-            sched_yield();
+        assert_true(reaches(&released, before + 20));
         http_stop(server, round % 2 ? 50 : 0);
         atomic_store(&storm_over, true);
         for (size_t i = 0; i < 3; i++)

@@ -184,7 +184,7 @@ static void waiting_uploads_hold_no_worker(void **state)
         fd[i] = dial();
         begin_upload(fd[i], HTTP_CHUNK * 2, "");
         assert_true(put_pattern(fd[i], 0, HTTP_CHUNK + 1));
-        assert_true(becomes(&chunks, before + i + 1));
+        assert_true(reaches(&chunks, before + i + 1));
     }
     expect("GET /where", "", 200, "pool");
     gate_set(false);
@@ -195,12 +195,10 @@ static void waiting_uploads_hold_no_worker(void **state)
         if (i < THREADS)
             assert_true(gate_wait_for(i + 1));
     }
-    while (workers_depth(workers) < QUEUE)
-        sched_yield();
+    assert_true(queue_reaches(QUEUE));
     for (int i = 0; i < N; i++)
         assert_true(put_pattern(fd[i], HTTP_CHUNK + 1, HTTP_CHUNK - 1));
-    while (workers_depth(workers) < QUEUE + N)
-        sched_yield();
+    assert_true(queue_reaches(QUEUE + N));
     expect("GET /where", "", 503, NULL);
     gate_set(true);
     for (int i = 0; i < N; i++) {
@@ -228,8 +226,7 @@ static void full_pool_says_so_at_once(void **state)
         if (i < THREADS)
             assert_true(gate_wait_for(i + 1));
     }
-    while (workers_depth(workers) < QUEUE)
-        sched_yield();
+    assert_true(queue_reaches(QUEUE));
     int fd = dial();
     for (int i = 0; i < 3; i++) {
         struct reply r = ask_on(fd, "GET /where HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -317,14 +314,14 @@ static void a_failure_before_the_first_byte_is_a_problem(void **state)
     struct reply r = fetch("size=1000000&fail_at=0", "1.1");
     assert_int_equal(r.code, 500);
     assert_non_null(strstr(r.body.bytes, "/problems/corrupt"));
-    assert_true(becomes(&released, before + 1));
+    assert_true(reaches(&released, before + 1));
     reply_release(&r);
 }
 
 /* Asks until the pool has room; the head of the reply is read, nothing of the body. */
 static int open_download(void)
 {
-    for (;;) {
+    for (int64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
         struct strbuf head = STRBUF_INIT;
         int fd = dial();
         say(fd, "GET /download?size=100000000 HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -335,6 +332,8 @@ static int open_download(void)
             return fd;
         close(fd);
     }
+    fail_msg("the pool never had room");
+    return -1;
 }
 
 static void slow_readers_hold_no_worker(void **state)
@@ -346,13 +345,14 @@ static void slow_readers_hold_no_worker(void **state)
     for (int i = 0; i < N; i++)
         fd[i] = open_download();
     struct reply r; /* 503 while the pool still fills the sockets' buffers */
-    while ((r = ask_for("GET /where", "")).code == 503)
+    int64_t end = clock_mono_ms() + WAIT_MS;
+    while ((r = ask_for("GET /where", "")).code == 503 && clock_mono_ms() < end)
         reply_release(&r);
     assert_int_equal(r.code, 200);
     reply_release(&r);
     for (int i = 0; i < N; i++)
         close(fd[i]);
-    assert_true(becomes(&released, before + N));
+    assert_true(reaches(&released, before + N));
 }
 
 /* --- clients that go away ------------------------------------------------------------------- */
@@ -366,7 +366,7 @@ static void leaving_clients_leave_nothing_behind(void **state)
     begin_upload(fd, HTTP_CHUNK, "");
     assert_true(put_pattern(fd, 0, 1000));
     close(fd); /* in the middle of the body */
-    assert_true(becomes(&released, before + 1));
+    assert_true(reaches(&released, before + 1));
 
     gate_set(false);
     fd = dial();
@@ -375,7 +375,7 @@ static void leaving_clients_leave_nothing_behind(void **state)
     assert_true(gate_wait_for(1));
     close(fd); /* while a worker has the chunk */
     gate_set(true);
-    assert_true(becomes(&released, before + 2));
+    assert_true(reaches(&released, before + 2));
 
     gate_set(false);
     fd = dial();
@@ -385,7 +385,7 @@ static void leaving_clients_leave_nothing_behind(void **state)
     setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(fd); /* while a worker reads the next piece */
     gate_set(true);
-    assert_true(becomes(&released, before + 3));
+    assert_true(reaches(&released, before + 3));
 
     gate_set(false);
     fd = dial();
