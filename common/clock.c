@@ -1,5 +1,4 @@
 #include "clock.h"
-#include <stdbool.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -26,6 +25,21 @@ int64_t clock_mono_us(void)
 int64_t clock_unix_ms(void)
 {
     return read_us(CLOCK_REALTIME) / 1000;
+}
+
+void clock_cond_init(pthread_cond_t *cond)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(cond, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+bool clock_cond_wait(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ms)
+{
+    struct timespec until = {deadline_ms / 1000, (long)(deadline_ms % 1000) * 1000000};
+    return pthread_cond_timedwait(cond, lock, &until) == 0;
 }
 
 void rfc3339_format(int64_t unix_ms, char out[RFC3339_SIZE])

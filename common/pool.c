@@ -28,13 +28,6 @@ struct pool {
 
 /* --- under the lock -------------------------------------------------------------------------- */
 
-/* False when the deadline has passed. */
-static bool wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, int64_t deadline_ms)
-{
-    struct timespec until = {deadline_ms / 1000, (long)(deadline_ms % 1000) * 1000000};
-    return pthread_cond_timedwait(cond, lock, &until) == 0;
-}
-
 static void wake_keeper(struct pool *p)
 {
     p->woken = true;
@@ -84,7 +77,7 @@ static void close_circuit(struct pool *p)
 static void keeper_wait(struct pool *p, unsigned ms)
 {
     int64_t deadline = clock_mono_ms() + ms;
-    while (!p->woken && !p->stopping && wait_until(&p->wake, &p->lock, deadline))
+    while (!p->woken && !p->stopping && clock_cond_wait(&p->wake, &p->lock, deadline))
         ;
     p->woken = false;
 }
@@ -174,7 +167,7 @@ static enum status take_place(struct pool *p, void **conn)
             metric_add(p->open, 1);
             return STATUS_OK;
         }
-        if (!wait_until(&p->freed, &p->lock, deadline))
+        if (!clock_cond_wait(&p->freed, &p->lock, deadline))
             return STATUS_OVERLOADED;
     }
 }
@@ -253,13 +246,9 @@ struct pool *pool_new(const struct pool_ops *ops, void *ctx, const struct pool_o
     p->ctx = ctx;
     p->options = *options;
     p->idle = xcalloc(options->connections_max, sizeof(p->idle[0]));
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->freed, &monotonic);
-    pthread_cond_init(&p->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&p->freed);
+    clock_cond_init(&p->wake);
     add_metrics(p);
     if (pthread_create(&p->keeper, NULL, keep, p) != 0) {
         fputs("level=error event=no_keeper_thread\n", stderr);

@@ -1,17 +1,18 @@
 #include "index.h"
+#include "clock.h"
 #include "dicom-vault_embed.h"
 #include "secret.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BUSY_MS = 1000, SEALED_ROW_MAX = OBJECT_ROW_MAX + SEAL_OVERHEAD };
 
 struct index {
     const struct keyring *keys;
-    pthread_mutex_t writer;
     pthread_mutex_t lock; /* of what follows */
+    bool writing;         /* one writer at a time */
+    pthread_cond_t written;
     pthread_cond_t returned;
     size_t free_count;
     size_t count;
@@ -36,20 +37,37 @@ void index_return(struct index *ix, struct sqlite *db)
     pthread_mutex_unlock(&ix->lock);
 }
 
+static bool enter_writer(struct index *ix)
+{
+    int64_t deadline_ms = clock_mono_ms() + BUSY_MS;
+    pthread_mutex_lock(&ix->lock);
+    while (ix->writing && clock_cond_wait(&ix->written, &ix->lock, deadline_ms))
+        ;
+    bool entered = !ix->writing;
+    ix->writing = true;
+    pthread_mutex_unlock(&ix->lock);
+    return entered;
+}
+
+static void leave_writer(struct index *ix)
+{
+    pthread_mutex_lock(&ix->lock);
+    ix->writing = false;
+    pthread_cond_signal(&ix->written);
+    pthread_mutex_unlock(&ix->lock);
+}
+
 enum status index_exec(struct index *ix, const char *sql, const struct sql_value *values, size_t n,
                        uint64_t *changed, int64_t *rowid)
 {
-    struct timespec limit;
-    clock_gettime(CLOCK_MONOTONIC, &limit);
-    limit.tv_sec += BUSY_MS / 1000;
-    if (pthread_mutex_clocklock(&ix->writer, CLOCK_MONOTONIC, &limit) != 0)
+    if (!enter_writer(ix))
         return STATUS_CONTENDED;
     struct sqlite *db = index_borrow(ix);
     enum status s = sqlite_exec(db, sql, values, n, changed);
     if (rowid)
         *rowid = sqlite_insert_id(db);
     index_return(ix, db);
-    pthread_mutex_unlock(&ix->writer);
+    leave_writer(ix);
     return s;
 }
 
@@ -88,8 +106,8 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
     enum status s = STATUS_OK;
     struct index *ix = xcalloc(1, sizeof(*ix));
     ix->keys = keys;
-    pthread_mutex_init(&ix->writer, NULL);
     pthread_mutex_init(&ix->lock, NULL);
+    clock_cond_init(&ix->written);
     pthread_cond_init(&ix->returned, NULL);
     for (; s == STATUS_OK && ix->count < connections; ix->count += s == STATUS_OK)
         s = sqlite_open(path, BUSY_MS, &dicom_vault_schema, &ix->connections[ix->count], why);
@@ -112,7 +130,7 @@ void index_close(struct index *ix)
         sqlite_close(ix->connections[i]);
     pthread_cond_destroy(&ix->returned);
     pthread_mutex_destroy(&ix->lock);
-    pthread_mutex_destroy(&ix->writer);
+    pthread_cond_destroy(&ix->written);
     free(ix);
 }
 
