@@ -6,52 +6,15 @@
 #include "login.h"
 #include "order_json.h"
 #include "orders_db.h"
+#include "reads.h"
 #include "reply.h"
+#include "request.h"
 #include "secret.h"
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_DEFAULT = 20 };
-
 static struct hub hub;
-
-static struct actor caller(const struct http_request *req)
-{
-    const struct principal *p = http_principal(req);
-    return (struct actor){p->id, p->roles};
-}
-
-/* The {order} of the path. What cannot be an id is the id of no order. */
-static enum status order_id(struct http_request *req, int64_t *id)
-{
-    const char *text = http_param(req, "order");
-    size_t len = strlen(text);
-    if (len > 18 || text[0] == '0' || strspn(text, "0123456789") != len)
-        return http_fail(req, STATUS_NOT_FOUND, "there is no such order");
-    *id = strtoll(text, NULL, 10);
-    return STATUS_OK;
-}
-
-/* What a failure of the database means to a client. */
-static enum status store_failed(struct http_request *req, enum status st)
-{
-    switch (st) {
-    case STATUS_UNAVAILABLE:
-        return http_fail(req, st, "the order database does not answer; nothing was changed");
-    case STATUS_OVERLOADED:
-        return http_fail(req, st, "too many want the same at once; nothing was changed");
-    case STATUS_OUTCOME_UNKNOWN:
-        return http_fail(req, st,
-                         "the database went away while it committed: read the order, or send this "
-                         "again with its Idempotency-Key");
-    case STATUS_NOT_FOUND:
-        return http_fail(req, st, "there is no such order");
-    default:
-        return st;
-    }
-}
 
 /* --- writes ----------------------------------------------------------------------------------- */
 
@@ -62,7 +25,7 @@ static void hash_request(const struct http_request *req, uint8_t out[32])
     size_t len;
     const uint8_t *body = http_body(req, &len);
     const char *order = http_param(req, "order");
-    strbuf_addf(&what, "%u\n%s\n%s\n", caller(req).role, http_route(req)->pattern,
+    strbuf_addf(&what, "%u\n%s\n%s\n", request_actor(req).role, http_route(req)->pattern,
                 order ? order : "");
     strbuf_add(&what, body, len);
     secret_sha256(what.bytes, what.len, out);
@@ -156,7 +119,7 @@ static enum status post_accept(struct http_request *req)
 {
     struct assignment a = {.partner = http_principal(req)->id, .capacity = hub.capacity};
     size_t len;
-    enum status st = order_id(req, &a.order);
+    enum status st = request_order(req, &a.order);
     if (st)
         return st;
     http_body(req, &len);
@@ -195,8 +158,8 @@ static enum status take_fence(struct http_request *req, int64_t *fence)
 
 static enum status post_advance(struct http_request *req, enum order_action action)
 {
-    struct advance a = {.action = action, .who = caller(req)};
-    enum status st = order_id(req, &a.order);
+    struct advance a = {.action = action, .who = request_actor(req)};
+    enum status st = request_order(req, &a.order);
     if (!st)
         st = take_fence(req, &a.fence);
     return st ? st : run_command(req, advance_work, &a);
@@ -220,109 +183,6 @@ static enum status post_release(struct http_request *req)
 static enum status post_cancel(struct http_request *req)
 {
     return post_advance(req, CANCEL);
-}
-
-/* --- reads ------------------------------------------------------------------------------------ */
-
-/* Object check: the order becomes the request's state; who must not see it is told that there is
- * none. */
-static enum status see_order(struct http_request *req)
-{
-    struct actor who = caller(req);
-    struct db_conn *c;
-    struct order *o;
-    int64_t id = 0;
-    enum status st = order_id(req, &id);
-    if (st)
-        return st;
-    st = db_acquire(hub.db, &c);
-    if (st)
-        return store_failed(req, st);
-    o = xmalloc(sizeof(*o));
-    http_set_state(req, o, free);
-    st = orders_load(c, id, READ_COMMITTED, o);
-    db_release(c);
-    if (!st && !order_visible(o, &who))
-        st = STATUS_NOT_FOUND;
-    return st ? store_failed(req, st) : STATUS_OK;
-}
-
-static enum status get_order(struct http_request *req)
-{
-    const struct order *o = http_state(req);
-    char etag[ETAG_SIZE];
-    etag_format(o->version, etag);
-    http_set_header(req, "ETag", etag);
-    http_set_header(req, "Cache-Control", "private, no-cache"); /* kept, but asked about */
-    if (etag_matches(http_header(req, "If-None-Match"), etag))
-        return http_reply(req, 304, NULL, NULL, 0);
-    return http_reply_json(req, 200, order_json(o));
-}
-
-struct page {
-    struct orders_query query;
-    enum order_state status;
-    struct order orders[ORDERS_PAGE_MAX];
-    size_t n;
-    bool more;
-};
-
-static enum status page_query(struct http_request *req, struct page *page)
-{
-    static const char *const known[] = {"status", "limit", "after", NULL};
-    struct strbuf text = STRBUF_INIT;
-    int64_t limit = 0;
-    bool found = false;
-    enum status st = http_query_only(req, known);
-    if (!st)
-        st = http_query_int(req, "limit", 1, ORDERS_PAGE_MAX, PAGE_DEFAULT, &limit);
-    if (!st)
-        st = http_query_int(req, "after", 1, INT64_MAX, INT64_MAX, &page->query.after);
-    if (!st)
-        st = http_query(req, "status", &text, &found);
-    if (!st && found) {
-        page->query.status = &page->status;
-        if (order_state_parse(strbuf_cstr(&text), &page->status))
-            st = http_fail(req, STATUS_BAD_REQUEST, "status names no state of an order");
-    }
-    page->query.limit = (size_t)limit;
-    strbuf_release(&text);
-    return st;
-}
-
-static enum status page_reply(struct http_request *req, const struct page *page)
-{
-    json_t *orders = json_array();
-    for (size_t i = 0; i < page->n; i++)
-        json_array_append_new(orders, order_json(&page->orders[i]));
-    if (page->more) {
-        char link[128];
-        snprintf(link, sizeof(link), "</orders?limit=%zu&after=%" PRId64 "%s%s>; rel=\"next\"",
-                 page->query.limit, page->orders[page->n - 1].id,
-                 page->query.status ? "&status=" : "",
-                 page->query.status ? order_state_name(page->status) : "");
-        http_set_header(req, "Link", link);
-    }
-    return http_reply_json(req, 200, json_pack("{s:o}", "orders", orders));
-}
-
-static enum status get_orders(struct http_request *req)
-{
-    struct actor who = caller(req);
-    struct page *page = xcalloc(1, sizeof(*page));
-    struct db_conn *c = NULL;
-    page->query.who = &who;
-    enum status st = page_query(req, page);
-    if (st)
-        goto out;
-    st = db_acquire(hub.db, &c);
-    if (!st)
-        st = orders_list(c, &page->query, page->orders, &page->n, &page->more);
-    db_release(c);
-    st = st ? store_failed(req, st) : page_reply(req, page);
-out:
-    free(page);
-    return st;
 }
 
 /* --- what needs no order ---------------------------------------------------------------------- */
@@ -366,4 +226,5 @@ const size_t hub_route_count = sizeof(hub_routes) / sizeof(hub_routes[0]);
 void hub_routes_init(const struct hub *h)
 {
     hub = *h;
+    reads_init(h->db);
 }
