@@ -1,0 +1,185 @@
+#include "writes.h"
+#include "advance.h"
+#include "assign.h"
+#include "command.h"
+#include "order_json.h"
+#include "orders_db.h"
+#include "reply.h"
+#include "request.h"
+#include "secret.h"
+#include <stdio.h>
+#include <string.h>
+
+static struct hub hub;
+
+/* What a key stands for. The role is part of it: a customer and a dispatcher may share a name. */
+static void hash_request(const struct http_request *req, uint8_t out[32])
+{
+    struct strbuf what = STRBUF_INIT;
+    size_t len;
+    const uint8_t *body = http_body(req, &len);
+    const char *order = http_param(req, "order");
+    strbuf_addf(&what, "%u\n%s\n%s\n", request_actor(req).role, http_route(req)->pattern,
+                order ? order : "");
+    strbuf_add(&what, body, len);
+    secret_sha256(what.bytes, what.len, out);
+    strbuf_release(&what);
+}
+
+static enum status run_command(struct http_request *req,
+                               enum status (*work)(struct db_conn *c, struct command *cmd),
+                               void *arg)
+{
+    struct command cmd = {
+        .caller = http_principal(req)->id,
+        .key = http_header(req, "Idempotency-Key"),
+        .work = work,
+        .arg = arg,
+    };
+    if (cmd.key && !command_key_valid(cmd.key))
+        return http_fail(req, STATUS_BAD_REQUEST,
+                         "Idempotency-Key must be 1 to %d printable characters without blanks",
+                         IDEMPOTENCY_KEY_MAX);
+    hash_request(req, cmd.request);
+    enum status st = command_run(hub.db, &cmd);
+    if (!st && cmd.reply.code < 400)
+        job_wake(hub.relay);
+    st = st ? store_failed(req, st) : reply_send(req, &cmd.reply);
+    strbuf_release(&cmd.reply.body);
+    return st;
+}
+
+static enum status create_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o = *(const struct order *)cmd->arg;
+    enum status st = orders_insert(c, &o);
+    if (!st)
+        reply_order(&cmd->reply, 201, &o);
+    return st;
+}
+
+enum status post_order(struct http_request *req)
+{
+    struct order o = {0};
+    struct strbuf why = STRBUF_INIT;
+    json_t *body;
+    enum status st = http_body_json(req, &body);
+    if (st)
+        return st;
+    st = order_parse(body, &o, &why);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    if (st)
+        return st;
+    snprintf(o.customer, sizeof(o.customer), "%.*s", PERSON_MAX, http_principal(req)->id);
+    return run_command(req, create_work, &o);
+}
+
+/* The reply to what became of an order. What its state decides is final, as success is; any other
+ * failure goes back as it is. */
+static enum status conclude(struct command *cmd, enum status st, const struct order *o)
+{
+    static const struct {
+        enum status st;
+        const char *reason, *detail;
+    } refusals[] = {
+        {STATUS_CONFLICT, "state", "the order's state does not allow this"},
+        {STATUS_PRECONDITION_REQUIRED, "fence", "the body must quote the order's fence"},
+        {STATUS_PRECONDITION_FAILED, "fence", "the order went through other hands since"},
+    };
+    if (!st)
+        reply_order(&cmd->reply, 200, o);
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        if (st != refusals[i].st)
+            continue;
+        reply_refuse(&cmd->reply, st, refusals[i].reason, o, refusals[i].detail);
+        return STATUS_OK;
+    }
+    return st;
+}
+
+static enum status accept_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o;
+    enum status st = assign(c, cmd->arg, &o);
+    if (st != STATUS_CONFLICT || o.state != ORDER_PENDING)
+        return conclude(cmd, st, &o);
+    reply_refuse(&cmd->reply, st, "capacity", &o, "you hold as many orders as you may");
+    return STATUS_OK;
+}
+
+enum status post_accept(struct http_request *req)
+{
+    struct assignment a = {.partner = http_principal(req)->id, .capacity = hub.capacity};
+    size_t len;
+    enum status st = request_order(req, &a.order);
+    if (st)
+        return st;
+    http_body(req, &len);
+    if (len)
+        return http_fail(req, STATUS_UNPROCESSABLE, "accept takes no body");
+    return run_command(req, accept_work, &a);
+}
+
+static enum status advance_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o;
+    enum status st = advance(c, cmd->arg, &o);
+    return conclude(cmd, st, &o);
+}
+
+/* {"fence":1}, or no body. */
+static enum status take_fence(struct http_request *req, int64_t *fence)
+{
+    struct strbuf why = STRBUF_INIT;
+    json_int_t number = 0;
+    json_t *body;
+    size_t len;
+    http_body(req, &len);
+    if (len == 0)
+        return STATUS_OK;
+    enum status st = http_body_json(req, &body);
+    if (st)
+        return st;
+    st = json_take(body, &why, "{s?I !}", "fence", &number);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    *fence = number;
+    return st;
+}
+
+static enum status post_advance(struct http_request *req, enum order_action action)
+{
+    struct advance a = {.action = action, .who = request_actor(req)};
+    enum status st = request_order(req, &a.order);
+    if (!st)
+        st = take_fence(req, &a.fence);
+    return st ? st : run_command(req, advance_work, &a);
+}
+
+enum status post_pickup(struct http_request *req)
+{
+    return post_advance(req, PICKUP);
+}
+
+enum status post_deliver(struct http_request *req)
+{
+    return post_advance(req, DELIVER);
+}
+
+enum status post_release(struct http_request *req)
+{
+    return post_advance(req, RELEASE);
+}
+
+enum status post_cancel(struct http_request *req)
+{
+    return post_advance(req, CANCEL);
+}
+
+void writes_init(const struct hub *h)
+{
+    hub = *h;
+}
