@@ -3,8 +3,8 @@
 # A file added to a folder needs no edit here: every .c beside a service's main.c is part of it,
 # every .c in tests/unit/<component>/ is a test program linked with that component's objects, the
 # same for tests/fuzz/; every .c in tests/harness/c/ is a program for the integration tests to
-# drive, linked with the common library and tests/harness/c/lib/. VARIANT=release|asan|tsan builds
-# into its own folder.
+# drive, and every one in tests/load/ a load client or a server that is a limit, linked with the
+# common library and lib/ beside them. VARIANT=release|asan|tsan builds into its own folder.
 
 SERVICES := scribe delivery-hub dicom-vault student-portal
 VARIANT ?= release
@@ -54,6 +54,7 @@ PCS_scribe := $(COMMON_PCS) libwebsockets libuv libmongoc-1.0
 PCS_delivery-hub := $(COMMON_PCS)
 PCS_dicom-vault := $(COMMON_PCS)
 PCS_student-portal := $(COMMON_PCS) libargon2
+PCS_load := $(COMMON_PCS)
 
 # Library headers as system headers: their warnings are not ours.
 sys = $(patsubst -I%,-isystem %,$(call pkg,--cflags $(1)))
@@ -74,9 +75,10 @@ $(COMMON_LIB): $(call objects,common)
 	$(call say,AR $@)$(AR) rcs $@ $^
 
 # The test programs of component $(1): everything but its main.c, and the common library.
-COMPONENTS := common $(SERVICES)
-parts = $(if $(filter common,$(1)),,$(filter-out $(OBJ)/$(1)/main.o,$(call objects,$(1))) \
-        $(OBJ)/gen/$(1)_embed.o)
+COMPONENTS := common $(SERVICES) load
+LOAD_LIB := $(call objects,tests/load/lib)
+service_parts = $(filter-out $(OBJ)/$(1)/main.o,$(call objects,$(1))) $(OBJ)/gen/$(1)_embed.o
+parts = $(if $(filter common,$(1)),,$(if $(filter load,$(1)),$(LOAD_LIB),$(call service_parts,$(1))))
 unit_sources = $(wildcard tests/unit/$(1)/*.c)
 fuzz_sources = $(wildcard tests/fuzz/$(1)/*.c)
 UNIT_TESTS := $(foreach c,$(COMPONENTS),$(patsubst tests/unit/%.c,$(OUT)/unit/%,$(call unit_sources,$(c))))
@@ -85,7 +87,8 @@ FUZZERS := $(foreach c,$(COMPONENTS),$(patsubst tests/fuzz/%.c,$(OUT)/fuzz/%,$(c
 FUZZ_MAIN := $(if $(filter fuzz,$(VARIANT)),-fsanitize=fuzzer,$(OBJ)/tests/fuzz/replay.o)
 
 define COMPONENT
-$(OBJ)/$(1)/%.o $(OBJ)/tests/unit/$(1)/%.o $(OBJ)/tests/fuzz/$(1)/%.o: CPPFLAGS += -I$(1) $(call sys,$(PCS_$(1)))
+$(OBJ)/$(1)/%.o $(OBJ)/tests/unit/$(1)/%.o $(OBJ)/tests/fuzz/$(1)/%.o: CPPFLAGS += -I$(if $(filter load,$(1)),tests/load/lib,$(1)) \
+    $(call sys,$(PCS_$(1)))
 
 $(OUT)/unit/$(1)/%: $(OBJ)/tests/unit/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
 	@mkdir -p $$(@D)
@@ -102,6 +105,14 @@ HARNESS_OBJ := $(patsubst %.c,$(OBJ)/%.o,$(wildcard tests/harness/c/*.c tests/ha
 $(HARNESS_OBJ): CPPFLAGS += -Itests/harness/c/lib $(call sys,$(COMMON_PCS))
 
 $(OUT)/harness/%: $(OBJ)/tests/harness/c/%.o $(filter $(OBJ)/tests/harness/c/lib/%,$(HARNESS_OBJ)) $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
+
+LOAD := $(patsubst tests/load/%.c,$(OUT)/load-bin/%,$(wildcard tests/load/*.c))
+LOAD_OBJ := $(call objects,tests/load) $(LOAD_LIB)
+$(LOAD_OBJ): CPPFLAGS += -Itests/load/lib $(call sys,$(COMMON_PCS))
+
+$(OUT)/load-bin/%: $(OBJ)/tests/load/%.o $(LOAD_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
 
@@ -128,12 +139,13 @@ $(OBJ)/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC $@)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
-unit-tests: $(UNIT_TESTS) $(HARNESS)
+unit-tests: $(UNIT_TESTS) $(HARNESS) $(LOAD)
+load: $(LOAD)
 fuzzers: $(FUZZERS)
 # Every object there is, nothing linked.
 compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
     $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(c)) $(call fuzz_sources,$(c)))) \
-    $(HARNESS_OBJ) $(OBJ)/tests/fuzz/replay.o
+    $(HARNESS_OBJ) $(LOAD_OBJ) $(OBJ)/tests/fuzz/replay.o
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 .SECONDARY:
@@ -148,6 +160,8 @@ help:
 	@echo 'make test-tsan   unit tests, and those of the chat server, on the TSan build'
 	@echo 'make lint        format check, warnings on gcc and clang, static analysis, layering'
 	@echo 'make fuzz        every fuzz target for SECONDS=10'
+	@echo 'make bench-scribe, bench-hub, bench-vault, bench-portal'
+	@echo '                 load on one of them, beside the limit of the machine (QUICK=1: short)'
 	@echo 'make test-chroot test and demo on a clean SUITE=trixie, as root'
 	@echo 'make format      clang-format in place'
 	@echo 'make install     PREFIX=/usr/local, DESTDIR='
@@ -174,6 +188,10 @@ fuzz:
 	@tests/setup.sh fuzz
 	@tests/fuzz/run.sh $(or $(SECONDS),10)
 
+bench-scribe bench-hub bench-vault bench-portal: bench-%: all load
+	@tests/setup.sh test
+	@PYTHONPATH=tests VARIANT=release python3 -B tests/load/bench_$*.py
+
 test-chroot:
 	@tests/setup.sh chroot
 	@tests/chroot.sh $(or $(SUITE),trixie)
@@ -188,6 +206,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit-tests fuzzers compile help demo test test-tsan lint fuzz \
-        test-chroot format install clean
+.PHONY: all unit-tests fuzzers load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
+        bench-vault bench-portal test-chroot format install clean
 .DEFAULT_GOAL := all
