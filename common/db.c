@@ -106,7 +106,7 @@ static bool set_session(MYSQL *mysql, unsigned lock_wait_s)
     char sql[256];
     snprintf(sql, sizeof(sql),
              "SET SESSION time_zone = '+00:00', sql_mode = 'TRADITIONAL,ONLY_FULL_GROUP_BY', "
-             "innodb_lock_wait_timeout = %u",
+             "innodb_lock_wait_timeout = %u, group_concat_max_len = 1048576",
              lock_wait_s);
     return mysql_query(mysql, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED") == 0 &&
            mysql_query(mysql, sql) == 0;

@@ -5,7 +5,8 @@
  * server answers, and again while it is down, db_acquire returns UNAVAILABLE at once instead of
  * waiting for a time-out. All calls block: worker threads only, but for db_new and db_health. A
  * connection belongs to one thread at a time. Isolation is READ COMMITTED, time zone UTC, charset
- * utf8mb4, strict mode. No automatic reconnect: a broken connection is closed at release. */
+ * utf8mb4, strict mode, GROUP_CONCAT up to 1 MiB. No automatic reconnect: a broken connection is
+ * closed at release. */
 #pragma once
 #include "embed.h"
 #include "sql.h"

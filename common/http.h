@@ -107,6 +107,16 @@ bool http_on_pool(const struct http_request *req);
  * meanwhile. When that pool is full the reply is OVERLOADED, and `next` does not run. Returns
  * NEEDS_POOL. */
 enum status http_continue(struct http_request *req, struct workers *pool, http_handler *next);
+/* Leave the request with `keep`, which answers it together with others: `return http_leave(req,
+ * keep, ctx);` from authenticate or a handler. No thread waits meanwhile. keep(ctx, req) runs last
+ * on the calling thread, must not block, and returns OK to hold the request until http_go_on, which
+ * must follow, also when the server stops; any other status is the reply. Set no header before.
+ * Returns NEEDS_POOL. */
+enum status http_leave(struct http_request *req,
+                       enum status (*keep)(void *ctx, struct http_request *req), void *ctx);
+/* Run the step that left the request again, on this thread, with http_on_pool true, and send the
+ * reply or go on. The request is the server's again. Any thread but the event threads. */
+void http_go_on(struct http_request *req);
 /* Is this the GET handler run for HEAD? Replies drop the body by themselves. */
 bool http_is_head(const struct http_request *req);
 

@@ -75,9 +75,11 @@ struct http_request {
     bool close;            /* the connection cannot be trusted with another request */
     bool answered_raw;     /* the reply went out past libmicrohttpd */
     bool tls;
-    http_handler *step;        /* what runs, or ran last */
-    http_handler *next;        /* asked for by http_continue */
-    struct workers *next_pool; /* where */
+    http_handler *step;                                       /* what runs, or ran last */
+    http_handler *next;                                       /* asked for by http_continue */
+    struct workers *next_pool;                                /* where */
+    enum status (*keep)(void *ctx, struct http_request *req); /* asked for by http_leave */
+    void *keep_ctx;
     int64_t start_us, paused_us, suspended_us;
     char id[64];
     char ip[INET6_ADDRSTRLEN];

@@ -12,9 +12,19 @@ void http_resume(struct http_request *req)
     atomic_fetch_sub(&h->suspended, 1); /* the request may be gone by now */
 }
 
+/* To its keeper, who may have gone on with it before this returns. */
+static enum status leave_with_keeper(struct http_request *req)
+{
+    enum status (*keep)(void *ctx, struct http_request *req) = req->keep;
+    req->keep = NULL;
+    log_set_request_id(NULL);
+    return keep(req->keep_ctx, req);
+}
+
 bool http_suspend(struct http_request *req, void (*job)(void *req), bool admitted)
 {
     struct http *h = req->h;
+    enum status s;
     /* Counted before `stopping` is read, while http_stop sets that before it reads the count. */
     atomic_fetch_add(&h->suspended, 1);
     if (atomic_load(&h->stopping)) {
@@ -25,13 +35,32 @@ bool http_suspend(struct http_request *req, void (*job)(void *req), bool admitte
     req->on_pool = true;
     req->suspended_us = clock_mono_us();
     MHD_suspend_connection(req->conn);
-    enum status s = admitted ? workers_submit_admitted(h->workers, job, req)
-                             : workers_submit(h->workers, job, req);
+    if (req->keep)
+        s = leave_with_keeper(req);
+    else
+        s = admitted ? workers_submit_admitted(h->workers, job, req)
+                     : workers_submit(h->workers, job, req);
     if (s) {
         http_settle(req, s);
         http_resume(req);
     }
     return true;
+}
+
+static void run_job(void *arg);
+
+/* To the pool or the keeper that the step asked for; OK when it is theirs. */
+static enum status pass_on(struct http_request *req)
+{
+    if (req->keep)
+        return leave_with_keeper(req);
+    if (!req->next)
+        return STATUS_NEEDS_POOL;
+    struct workers *pool = req->next_pool;
+    req->step = req->next;
+    req->next = NULL;
+    log_set_request_id(NULL);
+    return workers_submit(pool, run_job, req);
 }
 
 /* The pool's part of http_run. */
@@ -41,18 +70,27 @@ static void run_job(void *arg)
     bool stopping = atomic_load(&req->h->stopping);
     log_set_request_id(req->id);
     enum status s = stopping ? STATUS_UNAVAILABLE : req->step(req);
-    while (s == STATUS_NEEDS_POOL && req->next) {
-        struct workers *pool = req->next_pool;
-        req->step = req->next;
-        req->next = NULL;
-        s = workers_submit(pool, run_job, req);
-        if (!s) {
-            log_set_request_id(NULL);
+    if (s == STATUS_NEEDS_POOL) {
+        s = pass_on(req);
+        if (!s)
             return;
-        }
+        log_set_request_id(req->id);
     }
     http_settle(req, s);
     http_resume(req);
+}
+
+void http_go_on(struct http_request *req)
+{
+    run_job(req);
+}
+
+enum status http_leave(struct http_request *req,
+                       enum status (*keep)(void *ctx, struct http_request *req), void *ctx)
+{
+    req->keep = keep;
+    req->keep_ctx = ctx;
+    return STATUS_NEEDS_POOL;
 }
 
 /* A step that ran half on the event thread starts afresh on the pool. */
@@ -78,6 +116,7 @@ bool http_run(struct http_request *req, http_handler *step)
     bool admitted = req->stream && req->phase != PHASE_ADMIT;
     if (http_suspend(req, run_job, admitted))
         return false;
+    req->keep = NULL;
     http_settle(req, STATUS_UNAVAILABLE);
     return true;
 }

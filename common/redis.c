@@ -131,6 +131,28 @@ static enum status run(redisContext *c, const char *command, size_t len, redisRe
     return STATUS_UNAVAILABLE;
 }
 
+/* On a connection of the pool, of that epoch unless it is 0. Frees `command`. */
+static enum status run_on_pool(struct redis *r, uint64_t wanted, struct redis_reply **out,
+                               char *command, int len)
+{
+    void *conn;
+    uint64_t epoch;
+    redisReply *reply = NULL;
+    const char *broken = NULL;
+    enum status st = pool_take(r->pool, &conn, &epoch);
+    if (st == STATUS_OK) {
+        st = wanted && wanted != epoch ? STATUS_UNAVAILABLE
+                                       : run(conn, command, (size_t)len, &reply, &broken);
+        pool_give(r->pool, conn, epoch, broken);
+    }
+    redisFreeCommand(command);
+    if (out)
+        *out = (struct redis_reply *)reply;
+    else
+        freeReplyObject(reply);
+    return st;
+}
+
 enum status redis_command(struct redis *r, struct redis_reply **out, const char *fmt, ...)
 {
     char *command = NULL;
@@ -144,21 +166,17 @@ enum status redis_command(struct redis *r, struct redis_reply **out, const char 
         log_error("redis_bad_format", F("format", fmt));
         return STATUS_INTERNAL;
     }
-    void *conn;
-    uint64_t epoch;
-    redisReply *reply = NULL;
-    const char *broken = NULL;
-    enum status st = pool_take(r->pool, &conn, &epoch);
-    if (st == STATUS_OK) {
-        st = run(conn, command, (size_t)len, &reply, &broken);
-        pool_give(r->pool, conn, epoch, broken);
-    }
-    redisFreeCommand(command);
+    return run_on_pool(r, 0, out, command, len);
+}
+
+enum status redis_command_argv(struct redis *r, uint64_t epoch, struct redis_reply **out, int argc,
+                               const char **argv, const size_t *lengths)
+{
+    char *command = NULL;
+    int len = (int)redisFormatCommandArgv(&command, argc, argv, lengths);
     if (out)
-        *out = (struct redis_reply *)reply;
-    else
-        freeReplyObject(reply);
-    return st;
+        *out = NULL;
+    return len < 0 ? STATUS_INTERNAL : run_on_pool(r, epoch, out, command, len);
 }
 
 /* --- replies --------------------------------------------------------------------------------- */

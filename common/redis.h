@@ -39,6 +39,10 @@ uint64_t redis_epoch(const struct redis *r);
  * connection became free. INTERNAL: Redis answered with an error (logged; *out is NULL). Blocks at
  * most the time-out for each of: a free connection, a new one, the answer. Worker threads only. */
 enum status redis_command(struct redis *r, struct redis_reply **out, const char *fmt, ...);
+/* The same with `argc` arguments of argv[i], lengths[i] bytes each. `epoch` other than 0: only on a
+ * connection of that epoch, else UNAVAILABLE and nothing is sent. */
+enum status redis_command_argv(struct redis *r, uint64_t epoch, struct redis_reply **out, int argc,
+                               const char **argv, const size_t *lengths);
 void redis_reply_free(struct redis_reply *reply); /* NULL is fine */
 /* NULL reply or nil reads as nil. Strings are NUL-terminated and may hold NUL. */
 bool redis_is_nil(const struct redis_reply *reply);

@@ -191,6 +191,28 @@ static inline bool test_asks(const struct http_request *req, const char *what)
     return test && strcmp(test, what) == 0;
 }
 
+/* Held, and gone on with by a thread of the other pool; "full" in X-Test: not taken. */
+static inline void go_on_held(void *req)
+{
+    http_go_on(req);
+}
+
+static inline enum status hold(void *ctx, struct http_request *req)
+{
+    (void)ctx;
+    return test_asks(req, "full") ? STATUS_OVERLOADED : workers_submit(other_pool, go_on_held, req);
+}
+
+static inline enum status get_held(struct http_request *req)
+{
+    int *times = http_state(req);
+    if (!times) {
+        times = calloc(1, sizeof(*times));
+        http_set_state(req, times, free);
+    }
+    return (*times)++ < 2 ? http_leave(req, hold, NULL) : get_where(req);
+}
+
 static inline void release_upload(void *state)
 {
     free(state);
@@ -304,6 +326,8 @@ static const struct route routes[] = {
     {GET, "/either", ANYONE, NULL, INLINE_OR_POOL, get_either, NULL},
     {GET, "/gate", ANYONE, NULL, BLOCKING, get_gate, NULL},
     {GET, "/hop", ANYONE, NULL, BLOCKING, get_hop, NULL},
+    {GET, "/held", ANYONE, NULL, INLINE_OR_POOL, get_held, NULL},
+    {GET, "/held/pool", ANYONE, NULL, BLOCKING, get_held, NULL},
     {POST, "/echo", ANYONE, NULL, BLOCKING, post_echo, NULL},
     {POST, "/json", ANYONE, NULL, INLINE, post_json, NULL},
     {GET, "/items/{item}", ANYONE, item_visible, INLINE_OR_POOL, get_item, NULL},

@@ -11,6 +11,11 @@ static void answers_where_told(void **state)
     expect("GET /either", "", 200, "pool");
     expect("GET /either?cached=1", "", 200, "event");
     expect("GET /hop", "", 200, "pool");
+    for (int i = 0; i < 2; i++) {
+        const char *line = i ? "GET /held/pool" : "GET /held";
+        expect(line, "", 200, "pool");
+        expect(line, "X-Test: full\r\n", 503, NULL);
+    }
     expect("GET /nothing", "", 204, "");
     expect("GET /items/a%20b", "", 200, "a b");
     expect("GET /items/hidden", "", 404, NULL);
