@@ -35,6 +35,7 @@ struct db {
     struct url url;
     unsigned lock_wait_s;
     const struct embed_folder *schema;
+    struct pool_ops ops; /* under its own name */
     struct pool *pool;
     struct metric *retries;
 };
@@ -233,10 +234,13 @@ enum status db_new(const struct db_options *o, struct db **out, struct strbuf *w
     pthread_once(&library_once, init_library);
     db->lock_wait_s = o->lock_wait_s ? o->lock_wait_s : LOCK_WAIT_S;
     db->schema = o->schema;
+    db->ops = ops;
+    if (o->name)
+        db->ops.store = o->name;
     db->retries = metric_counter("db_transaction_retries_total", "",
                                  "Transactions begun again after a lock.");
     db->pool =
-        pool_new(&ops, db,
+        pool_new(&db->ops, db,
                  &(struct pool_options){
                      .connections_max = o->connections_max ? o->connections_max : CONNECTIONS_MAX,
                      .wait_ms = o->wait_ms ? o->wait_ms : WAIT_MS,

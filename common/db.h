@@ -24,6 +24,7 @@ struct db_options {
      * server that proves to know the password), tls=0 is plain text; else TLS is used, unverified,
      * where the library does so. */
     const char *url;
+    const char *name;                  /* in logs and metrics, static; NULL: "mysql" */
     size_t connections_max;            /* 0: 16 */
     unsigned wait_ms;                  /* longest wait for a free connection; 0: 1000 */
     unsigned lock_wait_s;              /* innodb_lock_wait_timeout; 0: 1 */

@@ -63,8 +63,11 @@ static void emit_cors(const struct http_request *req, emit_header *emit, void *t
         return;
     const char *origin = http_header(req, "Origin");
     emit(to, "Vary", "Origin");
-    if (origin && strcmp(origin, ours) == 0)
-        emit(to, "Access-Control-Allow-Origin", ours);
+    if (!origin || strcmp(origin, ours) != 0)
+        return;
+    emit(to, "Access-Control-Allow-Origin", ours);
+    emit(to, "Access-Control-Expose-Headers",
+         "Consistency-Token, ETag, Link, Location, Retry-After, X-Request-Id");
 }
 
 static void each_header(const struct http_request *req, emit_header *emit, void *to)

@@ -31,7 +31,7 @@ struct pool_options {
     bool broken_opens_circuit; /* else a broken connection only makes the keeper check at once */
 };
 
-/* `ops` is static. Starts the keeper. Main thread. */
+/* `ops` outlives the pool. Starts the keeper. Main thread. */
 struct pool *pool_new(const struct pool_ops *ops, void *ctx, const struct pool_options *options);
 /* Every connection has been given back. Waits for a dial or a check under way. */
 void pool_free(struct pool *p);

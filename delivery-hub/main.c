@@ -11,8 +11,10 @@ enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 5000 };
 enum demo_login { DEMO_OFF, DEMO_ON, DEMO_FORCE };
 
 static struct {
-    const char *listen, *token_key, *mysql_url, *redis_url, *cors_origin, *trusted_proxies;
-    int64_t capacity, workers, connections, demo_login;
+    const char *listen, *token_key, *mysql_url, *replica_url, *redis_url, *cors_origin;
+    const char *trusted_proxies;
+    int64_t capacity, workers, connections, map, demo_login;
+    bool cache, queue;
 } config;
 
 static const struct config_option options[] = {
@@ -21,6 +23,8 @@ static const struct config_option options[] = {
      "key of the tokens (JWT, HS256), 32 bytes or more", TOKEN_KEY_MIN, 0, NULL},
     {"MYSQL_URL", CONFIG_URL, &config.mysql_url, NULL, "mysql://user:password@host:3306/db", 1, 0,
      "mysql"},
+    {"MYSQL_REPLICA_URL", CONFIG_URL, &config.replica_url, "",
+     "a replica for reads that may be a little old; empty: none", 0, 0, "mysql"},
     {"REDIS_URL", CONFIG_URL, &config.redis_url, NULL, "redis://host:6379", 1, 0, "redis|rediss"},
     {"HUB_CAPACITY", CONFIG_INT, &config.capacity, "3", "most orders a partner may hold", 1,
      1000000, NULL},
@@ -28,6 +32,11 @@ static const struct config_option options[] = {
      1, 512, NULL},
     {"HUB_CONNECTIONS", CONFIG_INT, &config.connections, "20000", "most clients connected", 1,
      1000000, NULL},
+    {"HUB_MAP", CONFIG_INT, &config.map, "32768", "orders kept in memory for a second; 0: none", 0,
+     16777216, NULL},
+    {"HUB_CACHE", CONFIG_BOOL, &config.cache, "1", "keep orders in Redis, for reads", 0, 0, NULL},
+    {"HUB_QUEUE", CONFIG_BOOL, &config.queue, "1",
+     "publish in the background; 0: in the request, after its commit", 0, 0, NULL},
     {"HUB_CORS_ORIGIN", CONFIG_STRING, &config.cors_origin, "",
      "one origin that pages may call from", 0, 0, NULL},
     {"TRUSTED_PROXIES", CONFIG_STRING, &config.trusted_proxies, "",
@@ -61,7 +70,24 @@ static struct db *open_db(void)
     return db;
 }
 
-/* Redis carries events only, and they can wait: it belongs to readiness until it was reached
+/* Never part of readiness: without it the primary answers. */
+static struct db *open_replica(void)
+{
+    struct strbuf why = STRBUF_INIT;
+    struct db *db;
+    const struct db_options o = {
+        .url = config.replica_url,
+        .name = "replica",
+        .connections_max = (size_t)config.workers,
+    };
+    if (!config.replica_url[0])
+        return NULL;
+    if (db_new(&o, &db, &why))
+        service_die("MYSQL_REPLICA_URL", &why);
+    return db;
+}
+
+/* Redis carries events, which can wait, and copies: it belongs to readiness until it was reached
  * once, so that a wrong address is seen at deployment, but an outage turns nobody away. */
 static bool redis_reached(void *redis, struct strbuf *why)
 {
@@ -72,7 +98,11 @@ static struct redis *open_redis(void)
 {
     struct strbuf why = STRBUF_INIT;
     struct redis *redis;
-    if (redis_new(&(struct redis_options){.url = config.redis_url}, &redis, &why))
+    const struct redis_options o = {
+        .url = config.redis_url,
+        .connections_max = (size_t)config.workers + 2,
+    };
+    if (redis_new(&o, &redis, &why))
         service_die("REDIS_URL", &why);
     health_add("redis", redis_reached, redis);
     return redis;
@@ -104,16 +134,19 @@ int main(int argc, char **argv)
     service_init("delivery-hub", "order assignment over HTTP", options,
                  sizeof(options) / sizeof(options[0]), argc, argv);
     check_demo_login();
-    struct db *db = open_db();
+    struct db *db = open_db(), *replica = open_replica();
     struct redis *redis = open_redis();
     struct relay relay;
-    relay_init(&relay, db, redis);
+    relay_init(&relay, db, redis, config.cache);
     struct job *publish = job_start(relay_publish, &relay, RELAY_EVERY_MS);
     struct job *sweep = job_start(command_sweep, db, SWEEP_EVERY_MS);
     struct workers *workers = workers_new("http", (size_t)config.workers, QUEUE_MAX);
+    struct status_map *map = status_map_new((size_t)config.map);
     hub_routes_init(&(struct hub){
         .db = db,
-        .relay = publish,
+        .stores = {map, config.cache ? redis : NULL, replica, db},
+        .relay = config.queue ? publish : NULL,
+        .direct = config.queue ? NULL : &relay,
         .token_key = config.token_key,
         .capacity = config.capacity,
         .demo_login = config.demo_login != DEMO_OFF,
@@ -126,7 +159,9 @@ int main(int argc, char **argv)
     workers_free(workers);
     job_stop(sweep);
     job_stop(publish);
+    status_map_free(map);
     redis_free(redis);
+    db_free(replica);
     db_free(db);
     return service_exit();
 }

@@ -51,18 +51,24 @@ static bool is_theirs(const struct order *o, const struct actor *who)
     return strcmp(o->partner, who->id) == 0;
 }
 
-bool order_visible(const struct order *o, const struct actor *who)
+bool order_shown(enum order_state state, const char *customer, const char *partner,
+                 const struct actor *who)
 {
     switch (who->role) {
     case CUSTOMER:
-        return strcmp(o->customer, who->id) == 0;
+        return strcmp(customer, who->id) == 0;
     case PARTNER:
-        return o->state == ORDER_PENDING || is_theirs(o, who);
+        return state == ORDER_PENDING || strcmp(partner, who->id) == 0;
     case DISPATCHER:
         return true;
     default:
         return false;
     }
+}
+
+bool order_visible(const struct order *o, const struct actor *who)
+{
+    return order_shown(o->state, o->customer, o->partner, who);
 }
 
 enum status order_move(struct order *o, enum order_action a, const struct actor *who, int64_t fence)

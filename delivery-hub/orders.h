@@ -58,6 +58,9 @@ const char *order_event(enum order_action a);
 /* A customer sees their own orders, a partner every pending one and their own, a dispatcher all.
  * To everybody else an order does not exist. */
 bool order_visible(const struct order *o, const struct actor *who);
+/* The same by the three things that decide it. */
+bool order_shown(enum order_state state, const char *customer, const char *partner,
+                 const struct actor *who);
 
 /* Move `o` to what it is after the action: state, partner, version, fence, updated_at. Checked in
  * this order, `o` untouched on failure:

@@ -1,4 +1,5 @@
 #include "reads.h"
+#include "consistency.h"
 #include "order_json.h"
 #include "orders_db.h"
 #include "reply.h"
@@ -9,41 +10,36 @@
 
 enum { PAGE_DEFAULT = 20 };
 
-static struct db *db;
+static struct status_sources sources;
 
-/* Object check: the order becomes the request's state; who must not see it is told that there is
- * none. */
+/* From the map on the event thread, else from further away on the pool. */
 enum status see_order(struct http_request *req)
 {
-    struct actor who = request_actor(req);
-    struct db_conn *c;
-    struct order *o;
-    int64_t id = 0;
-    enum status st = request_order(req, &id);
+    struct status_query q = {.who = request_actor(req)};
+    struct snapshot *shown = NULL;
+    enum status st = request_order(req, &q.order);
+    if (!st)
+        st = consistency_take(req, q.order, &q.least, NULL);
     if (st)
         return st;
-    st = db_acquire(db, &c);
-    if (st)
-        return store_failed(req, st);
-    o = xmalloc(sizeof(*o));
-    http_set_state(req, o, free);
-    st = orders_load(c, id, READ_COMMITTED, o);
-    db_release(c);
-    if (!st && !order_visible(o, &who))
-        st = STATUS_NOT_FOUND;
+    if (http_on_pool(req))
+        st = status_read_far(&sources, &q, &shown);
+    else if (!(shown = status_read_near(&sources, &q)))
+        return STATUS_NEEDS_POOL;
+    http_set_state(req, shown, snapshot_unref);
     return st ? store_failed(req, st) : STATUS_OK;
 }
 
 enum status get_order(struct http_request *req)
 {
-    const struct order *o = http_state(req);
+    const struct snapshot *shown = http_state(req);
     char etag[ETAG_SIZE];
-    etag_format(o->version, etag);
+    etag_format(shown->version, etag);
     http_set_header(req, "ETag", etag);
     http_set_header(req, "Cache-Control", "private, no-cache"); /* kept, but asked about */
     if (etag_matches(http_header(req, "If-None-Match"), etag))
         return http_reply(req, 304, NULL, NULL, 0);
-    return http_reply_json(req, 200, order_json(o));
+    return http_reply_static(req, 200, "application/json", shown->json, shown->len);
 }
 
 struct page {
@@ -93,26 +89,39 @@ static enum status page_reply(struct http_request *req, const struct page *page)
     return http_reply_json(req, 200, json_pack("{s:o}", "orders", orders));
 }
 
+static enum status load_page(struct db *db, struct page *page)
+{
+    struct db_conn *c;
+    enum status st = db ? db_acquire(db, &c) : STATUS_UNAVAILABLE;
+    if (st)
+        return st;
+    st = orders_list(c, &page->query, page->orders, &page->n, &page->more);
+    db_release(c);
+    return st;
+}
+
 enum status get_orders(struct http_request *req)
 {
     struct actor who = request_actor(req);
     struct page *page = xcalloc(1, sizeof(*page));
-    struct db_conn *c = NULL;
+    int64_t least;
+    bool exact = false;
     page->query.who = &who;
     enum status st = page_query(req, page);
+    if (!st)
+        st = consistency_take(req, 0, &least, &exact);
     if (st)
         goto out;
-    st = db_acquire(db, &c);
-    if (!st)
-        st = orders_list(c, &page->query, page->orders, &page->n, &page->more);
-    db_release(c);
+    if (exact || load_page(sources.replica, page))
+        st = load_page(sources.primary, page);
     st = st ? store_failed(req, st) : page_reply(req, page);
 out:
     free(page);
     return st;
 }
 
-void reads_init(struct db *database)
+void reads_init(const struct status_sources *from)
 {
-    db = database;
+    sources = *from;
+    status_read_init();
 }

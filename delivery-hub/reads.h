@@ -1,13 +1,13 @@
 /* GET /orders/{order} and GET /orders. */
 #pragma once
-#include "db.h"
 #include "http.h"
+#include "status_read.h"
 
 /* Before http_start. */
-void reads_init(struct db *database);
+void reads_init(const struct status_sources *from);
 
-/* Object check: the order becomes the request's state; who must not see it is told that there is
- * none. */
+/* Object check: a snapshot of the order becomes the request's state; who must not see it is told
+ * that there is none. INLINE_OR_POOL, as get_order. */
 enum status see_order(struct http_request *req);
 enum status get_order(struct http_request *req);
 enum status get_orders(struct http_request *req);

@@ -1,5 +1,6 @@
 #include "relay.h"
 #include "metrics.h"
+#include "status_cache.h"
 
 /* Room for a consumer that was away; the approximate trim is the cheap one. */
 #define STREAM "hub:events"
@@ -8,6 +9,7 @@ enum { BATCH = 100 };
 
 struct batch {
     struct redis *redis;
+    bool cache;
     size_t published;
 };
 
@@ -20,15 +22,20 @@ static const char claim_sql[] =
     "EXISTS (SELECT 1 FROM outbox e FORCE INDEX (by_order) WHERE e.order_id = o.order_id AND "
     "e.version < o.version AND e.published_at IS NULL) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-static enum status publish_row(struct redis *redis, const struct db_rows *rows)
+/* The cache first: whoever hears of the event finds the order there. */
+static enum status publish_row(const struct batch *b, const struct db_rows *rows)
 {
     size_t len;
+    int64_t order = db_i64(rows, 1), version = db_i64(rows, 2);
     const char *body = db_text(rows, 4, &len);
-    return redis_command(redis, NULL,
+    enum status st = b->cache ? status_cache_put(b->redis, order, version, body, len) : STATUS_OK;
+    if (st)
+        return st;
+    return redis_command(b->redis, NULL,
                          "XADD " STREAM " MAXLEN ~ " STREAM_MAX
                          " * event_id %lld order %lld version %lld event %s body %b",
-                         (long long)db_i64(rows, 0), (long long)db_i64(rows, 1),
-                         (long long)db_i64(rows, 2), db_text(rows, 3, NULL), body, len);
+                         (long long)db_i64(rows, 0), (long long)order, (long long)version,
+                         db_text(rows, 3, NULL), body, len);
 }
 
 /* The rows stay locked until Redis answered and they are marked. Whatever fails between leaves
@@ -41,7 +48,7 @@ static enum status publish_batch(struct db_conn *c, void *ctx)
     b->published = 0;
     enum status st = db_query(c, claim_sql, SQL(SQL_I64(BATCH)), &rows);
     while (!st && db_next(rows)) {
-        taken = publish_row(b->redis, rows);
+        taken = publish_row(b, rows);
         if (taken)
             break;
         st = db_exec(c, "UPDATE outbox SET published_at = NOW(3) WHERE id = ?",
@@ -54,11 +61,12 @@ static enum status publish_batch(struct db_conn *c, void *ctx)
     return st;
 }
 
-void relay_init(struct relay *r, struct db *db, struct redis *redis)
+void relay_init(struct relay *r, struct db *db, struct redis *redis, bool cache)
 {
     *r = (struct relay){
         .db = db,
         .redis = redis,
+        .cache = cache,
         .published = metric_counter("hub_events_published_total", "", "Outbox rows published"),
     };
 }
@@ -66,7 +74,7 @@ void relay_init(struct relay *r, struct db *db, struct redis *redis)
 bool relay_publish(void *relay)
 {
     const struct relay *r = relay;
-    struct batch b = {.redis = r->redis};
+    struct batch b = {.redis = r->redis, .cache = r->cache};
     if (db_transaction(r->db, publish_batch, &b))
         return false;
     metric_add(r->published, (int64_t)b.published);

@@ -8,9 +8,10 @@
 struct relay {
     struct db *db;
     struct redis *redis;
+    bool cache; /* the orders go to status_cache.h as well */
     struct metric *published;
 };
 
-void relay_init(struct relay *r, struct db *db, struct redis *redis);
+void relay_init(struct relay *r, struct db *db, struct redis *redis, bool cache);
 /* Publish a batch; `relay` is the struct. True when there may be more. Blocks; see jobs.h. */
 bool relay_publish(void *relay);

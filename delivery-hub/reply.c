@@ -1,4 +1,5 @@
 #include "reply.h"
+#include "consistency.h"
 #include "order_json.h"
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +19,8 @@ void reply_refuse(struct reply *r, enum status st, const char *reason, const str
 {
     r->code = status_http(st);
     r->again = false;
-    r->order = r->version = 0;
+    r->order = o ? o->id : 0;
+    r->version = o ? o->version : 0;
     strbuf_reset(&r->body);
     json_t *members = json_pack("{s:s, s:s, s:s*}", "detail", detail, "reason", reason, "state",
                                 o ? order_state_name(o->state) : NULL);
@@ -64,6 +66,8 @@ static enum status send_refusal(struct http_request *req, const struct reply *r)
 enum status reply_send(struct http_request *req, const struct reply *r)
 {
     char text[64];
+    if (r->order)
+        consistency_set(req, r->order, r->version);
     if (r->code >= 400)
         return send_refusal(req, r);
     etag_format(r->version, text);

@@ -7,8 +7,8 @@
 struct reply {
     int code;           /* HTTP: 200, 201, or a refusal's 404, 409, 412, 422, 428 */
     bool again;         /* a refusal that time will lift: it goes with Retry-After */
-    int64_t order;      /* for Location; 0: none */
-    int64_t version;    /* for ETag; 0: none */
+    int64_t order;      /* it is of this one; 0: none */
+    int64_t version;    /* and of this version */
     struct strbuf body; /* JSON: the order, or the members of the problem */
 };
 

@@ -30,7 +30,7 @@ const struct route hub_routes[] = {
     /* method, pattern, who may, object check, where it runs, handler */
     {POST, "/orders", CUSTOMER, NULL, BLOCKING, post_order, NULL},
     {GET, "/orders", ANY, NULL, BLOCKING, get_orders, NULL},
-    {GET, "/orders/{order}", ANY, see_order, BLOCKING, get_order, NULL},
+    {GET, "/orders/{order}", ANY, see_order, INLINE_OR_POOL, get_order, NULL},
     {POST, "/orders/{order}/accept", PARTNER, NULL, BLOCKING, post_accept, NULL},
     {POST, "/orders/{order}/pickup", PARTNER, NULL, BLOCKING, post_pickup, NULL},
     {POST, "/orders/{order}/deliver", PARTNER, NULL, BLOCKING, post_deliver, NULL},
@@ -47,5 +47,5 @@ void hub_routes_init(const struct hub *h)
 {
     hub = *h;
     writes_init(h);
-    reads_init(h->db);
+    reads_init(&h->stores);
 }

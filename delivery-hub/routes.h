@@ -1,13 +1,15 @@
 /* Every route of the hub: who may, and its handler. */
 #pragma once
-#include "db.h"
 #include "http.h"
 #include "jobs.h"
+#include "status_read.h"
 
 /* What the handlers work on; set once, before http_start. */
 struct hub {
     struct db *db;
-    struct job *relay; /* woken when there is something to publish */
+    struct status_sources stores; /* for reads */
+    struct job *relay;            /* woken when there is something to publish; or */
+    struct relay *direct;         /* published by the request itself, after its commit */
     const char *token_key;
     int64_t capacity; /* most orders a partner may hold */
     bool demo_login;  /* POST /demo/login mints tokens */

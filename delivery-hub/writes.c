@@ -1,9 +1,11 @@
 #include "writes.h"
 #include "advance.h"
 #include "assign.h"
+#include "clock.h"
 #include "command.h"
 #include "order_json.h"
 #include "orders_db.h"
+#include "relay.h"
 #include "reply.h"
 #include "request.h"
 #include "secret.h"
@@ -26,6 +28,18 @@ static void hash_request(const struct http_request *req, uint8_t out[32])
     strbuf_release(&what);
 }
 
+/* Tell the map and the relay. */
+static void committed(const struct reply *r)
+{
+    struct snapshot *shown = snapshot_parse(r->body.bytes, r->body.len);
+    if (shown)
+        status_map_put(hub.stores.map, shown, clock_mono_ms());
+    snapshot_unref(shown);
+    job_wake(hub.relay);
+    if (hub.direct)
+        relay_publish(hub.direct);
+}
+
 static enum status run_command(struct http_request *req,
                                enum status (*work)(struct db_conn *c, struct command *cmd),
                                void *arg)
@@ -43,7 +57,7 @@ static enum status run_command(struct http_request *req,
     hash_request(req, cmd.request);
     enum status st = command_run(hub.db, &cmd);
     if (!st && cmd.reply.code < 400)
-        job_wake(hub.relay);
+        committed(&cmd.reply);
     st = st ? store_failed(req, st) : reply_send(req, &cmd.reply);
     strbuf_release(&cmd.reply.body);
     return st;

@@ -98,6 +98,16 @@ class MariaDB(Process):
         return f"mysql://root@127.0.0.1:{self.port}/{database}"
 
 
+def replicate(primary, replica):
+    """Let one MariaDB follow another. Both were started with --server-id of their own, the
+    primary with --log-bin. STOP SLAVE and START SLAVE then delay it and let it catch up."""
+    primary.sql("CREATE USER IF NOT EXISTS follower@'127.0.0.1' IDENTIFIED BY 'f';"
+                "GRANT REPLICATION SLAVE ON *.* TO follower@'127.0.0.1'")
+    replica.sql(f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={primary.port}, "
+                "MASTER_USER='follower', MASTER_PASSWORD='f', MASTER_CONNECT_RETRY=1;"
+                "START SLAVE")
+
+
 class Redis(Process):
     name = "redis"
 
@@ -111,7 +121,7 @@ class Redis(Process):
         self.url = f"redis://127.0.0.1:{self.port}"
         durable = ["--appendonly", "yes", "--appendfsync", "always"] if self.persist else []
         return ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--save", "",
-                "--dir", self.folder, *durable, *self.options]
+                "--dir", self.folder, "--databases", "256", *durable, *self.options]
 
     def ready(self):
         try:

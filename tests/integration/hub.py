@@ -14,9 +14,15 @@ KEY = "k" * 16 + "0123456789abcdef"
 NEW_ORDER = {"pickup": "Mühlgasse 1", "dropoff": "Am Markt 2", "fee_cents": 450}
 
 
+_redis_databases = {}
+
+
 def env(mariadb, redis, database, **more):
-    return {"HUB_TOKEN_KEY": KEY, "MYSQL_URL": mariadb.url(database), "REDIS_URL": redis.url,
-            **more}
+    """Each database has a Redis database of its own: the first one number 0."""
+    numbers = _redis_databases.setdefault(redis, {})
+    number = numbers.setdefault((mariadb, database), len(numbers))
+    return {"HUB_TOKEN_KEY": KEY, "MYSQL_URL": mariadb.url(database),
+            "REDIS_URL": f"{redis.url}/{number}", **more}
 
 
 def token(sub, role, key=KEY, **claims):

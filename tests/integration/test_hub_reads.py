@@ -1,0 +1,370 @@
+"""Reads from copies: whatever answers, nobody reads something older than they wrote, or something
+that is not theirs, and with the copies off the answers are the same."""
+
+import random
+import re
+
+import pytest
+import redis as redis_client
+import requests
+
+import hub
+from harness.process import until
+from harness.stores import MariaDB, replicate
+
+COPIES_OFF = {"HUB_MAP": 0, "HUB_CACHE": 0}
+
+
+@pytest.fixture(scope="module")
+def followed(run_folder):
+    """(primary, replica)"""
+    folder = run_folder / "followed"
+    primary = MariaDB(folder / "a", options=["--server-id=1", "--log-bin=log"]).start()
+    replica = MariaDB(folder / "b", options=["--server-id=2"]).start()
+    replicate(primary, replica)
+    yield primary, replica
+    replica.stop()
+    primary.stop()
+
+
+@pytest.fixture
+def behind(followed):
+    """A function that stops the replica where it is; it follows again after the test."""
+    _, replica = followed
+    replica.sql("START SLAVE")
+    yield lambda: replica.sql("STOP SLAVE")
+    replica.sql("START SLAVE")
+
+
+@pytest.fixture
+def start_followed(start_server, followed, redis):
+    def start(database, **more):
+        primary, replica = followed
+        env = hub.env(primary, redis, database, **more)
+        env["MYSQL_REPLICA_URL"] = f"mysql://root@127.0.0.1:{replica.port}/{database}"
+        server = start_server("delivery-hub", env)
+        until(lambda: metric(server, "store_up", "replica") == 1, what="the replica")
+        return server
+    return start
+
+
+def metric(server, name, label):
+    """The value of the metric of that name with `label` as the value of its label."""
+    text = requests.get(server.url + "/metrics", timeout=10).text
+    found = re.search(rf'^{name}{{\w+="{label}"}} (\d+)$', text, re.M)
+    return int(found.group(1)) if found else 0
+
+
+class From:
+    """Which source answered: {source: answers} since the last time asked."""
+
+    def __init__(self, server):
+        self.server = server
+        self.seen = self.counts()
+
+    def counts(self):
+        return {s: metric(self.server, "hub_reads_total", s)
+                for s in ("map", "cache", "replica", "primary")}
+
+    def __call__(self):
+        now = self.counts()
+        new = {s: n - self.seen[s] for s, n in now.items() if n > self.seen[s]}
+        self.seen = now
+        return new
+
+
+def token_of(response):
+    return {"Consistency-Token": response.headers["Consistency-Token"]}
+
+
+def version(who, order, **headers):
+    r = who.get(f"/orders/{order}", headers=headers)
+    return r.json()["version"] if r.status_code == 200 else r.status_code
+
+
+# --- read your writes ----------------------------------------------------------------------------
+
+def test_a_replica_that_lags(start_followed, behind):
+    server = start_followed("lags", **COPIES_OFF)
+    carla, p1, dora = hub.customer(server), hub.partner(server), hub.dispatcher(server)
+    order, other = carla.place(), carla.place()
+    sources = From(server)
+    until(lambda: version(dora, other) == 1 and sources() == {"replica": 1}, what="the replica")
+    behind()
+
+    won = p1.accept(order)
+    token = token_of(won)
+    assert token == {"Consistency-Token": f"{order}:2"}
+    for who in p1, carla, dora:
+        assert version(who, order, **token) == 2
+    assert sources() == {"primary": 3}
+    # The control: without the token the replica answers, and it is behind.
+    assert version(dora, order) == 1 and sources() == {"replica": 1}
+    # A token says nothing of other orders.
+    assert version(dora, other, **token) == 1 and sources() == {"replica": 1}
+    # What the replica does not have, the primary does.
+    late = carla.place()
+    assert version(carla, late) == 1 and sources() == {"primary": 1}
+
+    listed = lambda **headers: {o["id"]: o["status"] for o in dora.get(
+        "/orders", headers=headers).json()["orders"]}
+    assert listed(**token) == {late: "pending", other: "pending", order: "assigned"}
+    assert listed() == {other: "pending", order: "pending"}
+
+
+def test_a_replica_that_catches_up(start_followed, followed, behind):
+    server = start_followed("catches", **COPIES_OFF)
+    carla, p1 = hub.customer(server), hub.partner(server)
+    order = carla.place()
+    sources = From(server)
+    until(lambda: version(carla, order) == 1 and sources() == {"replica": 1}, what="the replica")
+    behind()
+    token = token_of(p1.accept(order))
+    followed[1].sql("START SLAVE")
+    until(lambda: version(p1, order, **token) == 2 and sources() == {"replica": 1},
+          what="the replica has the version asked for")
+
+
+def test_a_replica_that_dies(start_server, followed, redis):
+    server = start_server("delivery-hub", {
+        **hub.env(followed[0], redis, "no_replica", **COPIES_OFF),
+        "MYSQL_REPLICA_URL": "mysql://root@127.0.0.1:1/no_replica"})
+    order = hub.customer(server).place()
+    dora = hub.dispatcher(server)
+    assert version(dora, order) == 1
+    assert [o["id"] for o in dora.get("/orders").json()["orders"]] == [order]
+
+
+def test_everybody_reads_their_writes(start_followed, behind):
+    """Two hubs, every copy on, a replica that stands still: what a token names is the least that
+    is read, on either hub; and nobody reads backwards on one hub."""
+    servers = [start_followed("both", HUB_CAPACITY=1000) for _ in range(2)]
+    carla = hub.customer(servers[0])
+    order = carla.place()
+    behind()
+    rng = random.Random(7)
+    people = [(hub.partner(s, "p1"), hub.dispatcher(s)) for s in servers]
+    seen, fence, held = [0, 0], 0, False
+    for _ in range(60):
+        p1, _ = rng.choice(people)
+        if held:
+            r = p1.post(f"/orders/{order}/release", json={"fence": fence})
+        else:
+            r = p1.accept(order)
+            fence = r.json()["fence"]
+        held = not held
+        assert r.status_code == 200, r.text
+        wrote = r.json()["version"]
+        for i in rng.sample((0, 1), 2):
+            for who in people[i]:
+                assert version(who, order, **token_of(r)) >= wrote
+            now = version(people[i][1], order)
+            assert now >= seen[i]
+            seen[i] = now
+
+
+@pytest.mark.parametrize("token", ["", "x", "1", "1:", ":1", "1:1:1", "-1:1", "1:-1",
+                                   "1 : 1", "9" * 19 + ":1", "1:" + "9" * 19, "0x1:1"])
+def test_bad_tokens(server, token):
+    carla = hub.customer(server)
+    order = carla.place()
+    for path in f"/orders/{order}", "/orders":
+        r = carla.get(path, headers={"Consistency-Token": token})
+        assert r.status_code == 400, r.text
+
+
+@pytest.fixture
+def server(start_server, mariadb, redis):
+    return start_server("delivery-hub", hub.env(mariadb, redis, "hub_reads"))
+
+
+def test_a_token_from_the_future_is_for_the_primary(server):
+    carla = hub.customer(server)
+    order = carla.place()
+    sources = From(server)
+    assert version(carla, order, **{"Consistency-Token": f"{order}:{10**17}"}) == 1
+    assert sources() == {"primary": 1}
+
+
+def test_every_write_has_a_token(server):
+    carla, p1, p2 = hub.customer(server), hub.partner(server, "p1"), hub.partner(server, "p2")
+    r = carla.post("/orders", json=hub.NEW_ORDER)
+    order = r.json()["id"]
+    assert token_of(r) == {"Consistency-Token": f"{order}:1"}
+    assert token_of(p1.accept(order)) == {"Consistency-Token": f"{order}:2"}
+    assert token_of(p2.accept(order)) == {"Consistency-Token": f"{order}:2"}  # 409, and why
+    for verb, expected in ("pickup", 3), ("deliver", 4):
+        r = p1.post(f"/orders/{order}/{verb}", json={"fence": 1})
+        assert token_of(r) == {"Consistency-Token": f"{order}:{expected}"}
+    r = carla.post(f"/orders/{order}/cancel")
+    assert r.status_code == 409 and token_of(r) == {"Consistency-Token": f"{order}:4"}
+
+
+# --- the map -------------------------------------------------------------------------------------
+
+def test_the_map_answers_and_asks_who(server):
+    carla, dave = hub.customer(server), hub.customer(server, "dave")
+    p1, p2, dora = hub.partner(server, "p1"), hub.partner(server, "p2"), hub.dispatcher(server)
+    order = carla.place()
+    sources = From(server)
+
+    def seen_by_all(expected):
+        """All of it within the second that the map may answer."""
+        sources()
+        got = [version(who, order) for who in (carla, dave, p1, p2, dora)]
+        assert got == expected
+        return sources()
+
+    until(lambda: seen_by_all([1, 404, 1, 1, 1]) == {"map": 4}, what="the map")
+    p1.accept(order)
+    # Known since the commit, with no token: who is turned away asked the primary.
+    until(lambda: seen_by_all([2, 404, 2, 404, 2]) == {"map": 3}, what="the map")
+    r = dora.get(f"/orders/{order}", headers={"If-None-Match": '"v2"'})
+    assert r.status_code == 304 and r.content == b""
+
+
+def test_a_map_that_heard_nothing_is_old_for_a_second(start_server, mariadb, redis):
+    """The write goes by every hub: straight into the database."""
+    server = start_server("delivery-hub", hub.env(mariadb, redis, "hub_old", HUB_CACHE=0))
+    carla = hub.customer(server)
+    order = carla.place()
+    assert version(carla, order) == 1
+    mariadb.sql(f"UPDATE orders SET version = 9 WHERE id = {order}", "hub_old")
+    until(lambda: version(carla, order) == 9, 10, "the new version")
+
+
+def test_a_copy_turns_nobody_away(start_server, mariadb, redis):
+    """p1 won on the other hub: this one's map has an older copy, not p1's to see."""
+    env = hub.env(mariadb, redis, "hub_turned")
+    here, there = start_server("delivery-hub", env), start_server("delivery-hub", env)
+    carla = hub.customer(there)
+    order = carla.place()
+    token = token_of(hub.partner(there, "p2").accept(order))
+    fence = 1
+    for _ in range(5):
+        assert version(hub.customer(here), order, **token) > 1  # into the map here
+        token = token_of(hub.partner(there, f"p{1 + fence % 2}").post(
+            f"/orders/{order}/release", json={"fence": fence}))
+        fence += 1
+        winner = f"p{1 + fence % 2}"
+        assert hub.partner(there, winner).accept(order).json()["fence"] == fence
+        assert version(hub.partner(here, winner), order) > 1
+
+
+# --- the cache in Redis --------------------------------------------------------------------------
+
+def test_an_older_version_never_overwrites_a_newer_one(start_server, mariadb, own_redis):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_older", HUB_MAP=0))
+    store = redis_client.Redis(port=own_redis.port)
+    carla, p1 = hub.customer(server), hub.partner(server)
+    order = carla.place()
+    p1.accept(order)
+    key = f"hub:order:{order}"
+    until(lambda: store.hget(key, "v") == b"2", what="the cache")
+    assert 0 < store.pttl(key) <= 30000
+    # The relay publishes both versions again, the older one first.
+    before = store.xlen("hub:events")
+    mariadb.sql(f"UPDATE outbox SET published_at = NULL WHERE order_id = {order} AND version = 1",
+                "hub_older")
+    until(lambda: store.xlen("hub:events") == before + 1, what="the old event again")
+    assert store.hget(key, "v") == b"2"
+    sources = From(server)
+    assert version(carla, order) == 2 and sources() == {"cache": 1}
+    # The control: without a newer one there it is written.
+    store.delete(key)
+    mariadb.sql(f"UPDATE outbox SET published_at = NULL WHERE order_id = {order} AND version = 1",
+                "hub_older")
+    until(lambda: store.hget(key, "v") == b"1", what="the old version")
+    assert version(carla, order, **{"Consistency-Token": f"{order}:2"}) == 2
+    assert sources() == {"primary": 1}
+    assert store.hget(key, "v") == b"2"
+
+
+@pytest.mark.parametrize("bytes", [b"", b"{}", b"\xff", b'{"id":"1","version":9}'])
+def test_a_cache_with_something_else_in_it(start_server, mariadb, own_redis, bytes):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_odd", HUB_MAP=0))
+    store = redis_client.Redis(port=own_redis.port)
+    carla = hub.customer(server)
+    order = carla.place()
+    store.hset(f"hub:order:{order}", mapping={"v": 9, "b": bytes})
+    assert version(carla, order) == 1
+    store.set(f"hub:order:{order}x", 1)
+    store.delete(f"hub:order:{order}")
+    store.set(f"hub:order:{order}", "no hash")
+    assert version(carla, order) == 1
+
+
+def test_without_redis(start_server, mariadb, own_redis):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_red", HUB_MAP=0))
+    carla = hub.customer(server)
+    order = carla.place()
+    own_redis.kill()
+    assert version(carla, order) == 1
+    token = token_of(hub.partner(server).accept(order))
+    assert version(carla, order, **token) == 2
+    own_redis.start()
+    until(lambda: redis_client.Redis(port=own_redis.port).hget(f"hub:order:{order}", "v") == b"2",
+          what="the cache after the outage")
+
+
+# --- with and without ----------------------------------------------------------------------------
+
+def tale(server):
+    """What a few people are told, in order; ids counted from the first one."""
+    carla, dave, dora = hub.customer(server), hub.customer(server, "dave"), hub.dispatcher(server)
+    p1, p2 = hub.partner(server, "p1"), hub.partner(server, "p2")
+    said = []
+
+    def tell(r):
+        drop = ("created_at", "updated_at", "request_id", "id")
+        keep = lambda o: {k: v for k, v in o.items() if k not in drop} if isinstance(o, dict) else o
+        body = r.json() if r.content else None
+        if body and "orders" in body:
+            body = [keep(o) for o in body["orders"]]
+        said.append((r.status_code, r.headers.get("ETag"), keep(body)))
+
+    def look(order, wrote):
+        for who in carla, dave, p1, p2, dora:
+            tell(who.get(f"/orders/{order}", headers=token_of(wrote)))
+            tell(who.get(f"/orders/{order}", headers={**token_of(wrote), "If-None-Match": '"v2"'}))
+            tell(who.get("/orders", headers=token_of(wrote)))
+
+    r = carla.post("/orders", json=hub.NEW_ORDER)
+    order = r.json()["id"]
+    look(order, r)
+    for step in (lambda: p1.accept(order), lambda: p2.accept(order),
+                 lambda: p1.post(f"/orders/{order}/release", json={"fence": 1}),
+                 lambda: p2.accept(order),
+                 lambda: p1.post(f"/orders/{order}/pickup", json={"fence": 1}),
+                 lambda: p2.post(f"/orders/{order}/pickup", json={"fence": 2}),
+                 lambda: p2.post(f"/orders/{order}/deliver", json={"fence": 2})):
+        wrote = step()
+        tell(wrote)
+        if "Consistency-Token" in wrote.headers:
+            look(order, wrote)
+    tell(dora.get("/orders/999999"))
+    return said
+
+
+def test_the_same_with_everything_off(start_followed, followed, start_server, redis):
+    switches = {"HUB_MAP": 0, "HUB_CACHE": 0, "HUB_QUEUE": 0}
+    settings = [{}, *({k: v} for k, v in switches.items()), switches]
+    told = [tale(start_followed(f"with{i}", **s)) for i, s in enumerate(settings)]
+    primary = followed[0]
+    told.append(tale(start_server("delivery-hub", hub.env(primary, redis, "bare", **switches))))
+    for other in told[1:]:
+        assert other == told[0]
+
+
+def test_with_the_queue_off_the_request_publishes(start_server, mariadb, own_redis):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_direct", HUB_QUEUE=0))
+    store = redis_client.Redis(port=own_redis.port)
+    carla = hub.customer(server)
+    for n in range(1, 20):
+        carla.place()
+        assert store.xlen("hub:events") == n  # there before the answer
+    own_redis.kill()
+    order = carla.place()
+    own_redis.start()
+    until(lambda: [e for _, e in store.xrange("hub:events") if e[b"order"] == order.encode()],
+          what="the event that Redis was not there for")
