@@ -101,8 +101,8 @@ static void *storm(void *arg)
 {
     static const char *const requests[] = {
         "GET /inline HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /where HTTP/1.1\r\nHost: x\r\n\r\nGET /hop HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /held HTTP/1.1\r\nHost: x\r\n\r\nGET /held/pool HTTP/1.1\r\nHost: x\r\n\r\n",
+        ("GET /where HTTP/1.1\r\nHost: x\r\n\r\nGET /hop HTTP/1.1\r\nHost: x\r\n\r\n"
+         "GET /held HTTP/1.1\r\nHost: x\r\n\r\n"),
         "GET /download?size=700000 HTTP/1.1\r\nHost: x\r\n\r\n",
         "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
         ("POST /upload HTTP/1.1\r\nHost: x\r\nAuthorization: pool-user\r\n"
