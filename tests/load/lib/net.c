@@ -35,11 +35,17 @@ struct net_address net_address(const char *text, bool anywhere)
     return a;
 }
 
+void net_no_delay(int fd)
+{
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+}
+
 static int open_socket(int family, int flags)
 {
-    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), on = 1;
+    int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
     if (fd >= 0)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+        net_no_delay(fd);
     return fd;
 }
 
@@ -84,9 +90,9 @@ void net_print_port(uint16_t port)
 
 int net_wait(int epoll, struct epoll_event *events, int max, int64_t until_us)
 {
-    int64_t us = until_us - clock_mono_us();
+    int64_t us = until_us == INT64_MAX ? 0 : until_us - clock_mono_us();
     struct timespec left = {us > 0 ? us / 1000000 : 0, us > 0 ? us % 1000000 * 1000 : 0};
-    int n = epoll_pwait2(epoll, events, max, &left, NULL);
+    int n = epoll_pwait2(epoll, events, max, until_us == INT64_MAX ? NULL : &left, NULL);
     return n > 0 ? n : 0;
 }
 

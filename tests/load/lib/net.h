@@ -20,8 +20,10 @@ int net_connect_now(const struct net_address *to);
 int net_listen(uint16_t *port);     /* on 127.0.0.1, a port of the system's choice; never -1 */
 void net_print_port(uint16_t port); /* the line that tests/load/bench.py waits for */
 
-/* Wait until something happens, but not past `until_us` on the clock of clock_mono_us. */
+/* Wait until something happens, but not past `until_us` on the clock of clock_mono_us;
+ * INT64_MAX: for ever. */
 int net_wait(int epoll, struct epoll_event *events, int max, int64_t until_us);
+void net_no_delay(int fd);
 double net_cpu_s(void); /* of this process so far, system time included */
 void net_no_file_limit(void);
 /* Print an error as printf does, exit 2. */
