@@ -25,11 +25,14 @@ struct server {
     struct chat *chat;
     struct lws_context *context; /* libwebsockets clears it at its very end */
     uv_loop_t loop;
+    uv_prepare_t before_wait;
     lws_sorted_usec_list_t tick;
     lws_retry_bo_t heartbeat;
     pthread_t thread;
     atomic_bool draining;
     atomic_llong stop_at_ms;
+    struct connection **due; /* those with something to send, in no order */
+    size_t due_count, due_size;
     unsigned char scratch[SCRATCH];
 };
 
@@ -37,6 +40,8 @@ struct server {
 struct connection {
     struct session *session;
     struct strbuf inbox; /* a message in fragments, or the body of a request */
+    size_t due;          /* its place in server->due, from 1; 0: none */
+    bool ended;          /* the client sent a close frame: nothing follows ours */
     size_t body_len;     /* what the request declared */
 };
 
@@ -238,10 +243,32 @@ static int on_http(struct lws *wsi, enum lws_callback_reasons reason, void *user
 
 /* --- WebSocket ------------------------------------------------------------------------------ */
 
+static void add_due(struct server *server, struct connection *c)
+{
+    if (c->due || c->ended)
+        return;
+    if (server->due_count == server->due_size) {
+        server->due_size = server->due_size ? 2 * server->due_size : 64;
+        server->due = xrealloc(server->due, server->due_size * sizeof(struct connection *));
+    }
+    server->due[server->due_count++] = c;
+    c->due = server->due_count;
+}
+
+static void drop_due(struct server *server, struct connection *c)
+{
+    if (!c->due)
+        return;
+    struct connection *last = server->due[--server->due_count];
+    server->due[c->due - 1] = last;
+    last->due = c->due;
+    c->due = 0;
+}
+
 static void wake(struct session *s)
 {
     if (s->transport)
-        lws_callback_on_writable(s->transport);
+        add_due(server_of(s->transport), lws_wsi_user(s->transport));
 }
 
 static void on_receive(struct lws *wsi, struct connection *c, const char *in, size_t len)
@@ -268,25 +295,48 @@ static void on_receive(struct lws *wsi, struct connection *c, const char *in, si
  * pong of libwebsockets, which comes between two writes, cannot land inside one. Our close frame
  * goes this way too: Debian 12 and 13 build libwebsockets with _DEBUG, where a callback that asks
  * it to close on libuv's loop is carried out twice, the second time without the frame. */
-static int on_writable(struct lws *wsi, struct connection *c)
+static int write_some(struct server *server, struct session *s)
 {
-    struct server *server = server_of(wsi);
-    struct session *s = c->session;
     struct frame *big;
     size_t n = session_take(s, server->scratch, SCRATCH, &big);
     int written = 0;
     if (big)
-        written = lws_write(wsi, big->bytes, big->len, LWS_WRITE_RAW);
+        written = lws_write(s->transport, big->bytes, big->len, LWS_WRITE_RAW);
     else if (n > 0)
-        written = lws_write(wsi, server->scratch, n, LWS_WRITE_RAW);
+        written = lws_write(s->transport, server->scratch, n, LWS_WRITE_RAW);
     frame_unref(big);
-    if (written < 0)
-        return -1;
-    if (s->count > 0)
-        lws_callback_on_writable(wsi);
-    else
+    return written < 0 ? -1 : 0;
+}
+
+/* What the socket does not take libwebsockets keeps, and says WRITEABLE when it is gone: until then
+ * the queue is left alone. */
+static int write_due(struct server *server, struct connection *c)
+{
+    struct session *s = c->session;
+    while (s->count > 0 && !lws_partial_buffered(s->transport))
+        if (write_some(server, s) != 0)
+            return -1;
+    if (s->count == 0)
         chat_drained(server->chat, s);
     return 0;
+}
+
+static void cut(struct session *s)
+{
+    lws_set_timeout(s->transport, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
+}
+
+/* Once a turn of the loop, before it waits: a session's socket is written to once for all that the
+ * turn brought. To ask for WRITEABLE instead costs four epoll_ctl for each write. */
+static void flush_due(uv_prepare_t *before_wait)
+{
+    struct server *server = before_wait->data;
+    while (server->due_count > 0) {
+        struct connection *c = server->due[server->due_count - 1];
+        drop_due(server, c);
+        if (write_due(server, c) != 0)
+            cut(c->session);
+    }
 }
 
 static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -301,10 +351,13 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
         on_receive(wsi, c, in, len);
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        c->ended = true;
+        drop_due(server_of(wsi), c);
         return c->session->close_code ? -1 : 0; /* it answers ours: done */
     case LWS_CALLBACK_SERVER_WRITEABLE:
-        return on_writable(wsi, c);
+        return write_due(server_of(wsi), c);
     case LWS_CALLBACK_CLOSED:
+        drop_due(server_of(wsi), c);
         strbuf_release(&c->inbox);
         if (c->session)
             chat_close(server_of(wsi)->chat, c->session);
@@ -316,11 +369,6 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
 }
 
 /* --- the loop ------------------------------------------------------------------------------- */
-
-static void cut(struct session *s)
-{
-    lws_set_timeout(s->transport, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
-}
 
 static void on_tick(lws_sorted_usec_list_t *tick)
 {
@@ -345,6 +393,7 @@ static void *run(void *arg)
     struct server *server = arg;
     uv_run(&server->loop, UV_RUN_DEFAULT);
     chat_set_wake(server->chat, NULL, NULL);
+    uv_close((uv_handle_t *)&server->before_wait, NULL);
     /* On a loop that is not its own libwebsockets ends in steps, and the loop must close its
      * handles between them; at the last one it clears `context`. */
     while (server->context) {
@@ -426,6 +475,9 @@ enum status server_start(const struct server_options *options, struct chat *chat
     lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
     limit_descriptors(options->connections_max);
     uv_loop_init(&server->loop);
+    uv_prepare_init(&server->loop, &server->before_wait);
+    server->before_wait.data = server;
+    uv_prepare_start(&server->before_wait, flush_due);
     if (!create_context(server, host, port)) {
         strbuf_addf(why, "cannot listen on %s: address wrong or in use", options->listen);
         return STATUS_INTERNAL;
@@ -444,5 +496,6 @@ void server_stop(struct server *server, int64_t grace_ms)
     atomic_store(&server->draining, true);
     pthread_join(server->thread, NULL);
     uv_loop_close(&server->loop);
+    free(server->due);
     free(server);
 }
