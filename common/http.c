@@ -241,6 +241,7 @@ static struct http *http_new(const struct http_options *o)
     h->stream_max = o->stream_max ? o->stream_max : (uint64_t)16 << 30;
     h->timeout_s = o->timeout_s ? o->timeout_s : 30;
     h->cors_origin = o->cors_origin && *o->cors_origin ? xstrdup(o->cors_origin) : NULL;
+    h->warning = o->warning;
     h->in_flight_gauge = metric_gauge("http_requests_in_flight", "", "Requests not yet answered.");
     random_hex(h->id_prefix, sizeof(h->id_prefix) / 2);
     return h;

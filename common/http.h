@@ -62,6 +62,7 @@ struct http_options {
     unsigned timeout_s;
     const char *cors_origin;     /* one exact origin for preflights, or NULL */
     const char *trusted_proxies; /* comma-separated addresses or CIDR, or NULL */
+    const char *warning;         /* static text for X-Warning of every reply, or NULL */
 };
 
 /* Routes /healthz, /readyz and /metrics are added to the service's own. INTERNAL with the reason

@@ -33,7 +33,8 @@ struct http {
     struct guard *guard;
     struct ip_range *proxies;
     size_t proxy_count;
-    char *cors_origin; /* or NULL */
+    char *cors_origin;   /* or NULL */
+    const char *warning; /* or NULL */
     size_t body_max;
     uint64_t stream_max;
     unsigned timeout_s;

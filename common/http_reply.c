@@ -79,6 +79,8 @@ static void each_header(const struct http_request *req, emit_header *emit, void 
     emit(to, "X-Content-Type-Options", "nosniff");
     if (!http_has_reply_header(req, "Cache-Control"))
         emit(to, "Cache-Control", "no-store");
+    if (req->h->warning)
+        emit(to, "X-Warning", req->h->warning);
     emit_cors(req, emit, to);
     if (req->close || atomic_load(&req->h->draining))
         emit(to, "Connection", "close");

@@ -1,8 +1,23 @@
 #include "command.h"
+#include "clock.h"
 #include "log.h"
+#include "secret.h"
 #include <string.h>
+#include <time.h>
 
-enum { SWEEP_BATCH = 500 };
+enum { SWEEP_BATCH = 500, RERUN_EVERY_MS = 50 };
+
+/* A blank comes first, which no client's key can have. */
+static void choose_key(struct command *cmd)
+{
+    cmd->own_key[0] = ' ';
+    random_hex(cmd->own_key + 1, 16);
+}
+
+static const char *key_of(const struct command *cmd)
+{
+    return cmd->key ? cmd->key : cmd->own_key;
+}
 
 /* Fill the reply from the record that is already there. */
 static enum status replay(struct db_conn *c, struct command *cmd)
@@ -11,7 +26,7 @@ static enum status replay(struct db_conn *c, struct command *cmd)
     enum status st = db_query(c,
                               "SELECT request, code, order_id, version, body FROM idempotency "
                               "WHERE caller = ? AND idem_key = ?",
-                              SQL(SQL_TEXT(cmd->caller), SQL_TEXT(cmd->key)), &rows);
+                              SQL(SQL_TEXT(cmd->caller), SQL_TEXT(key_of(cmd))), &rows);
     if (st)
         return st;
     if (!db_next(rows)) {
@@ -29,61 +44,95 @@ static enum status replay(struct db_conn *c, struct command *cmd)
         cmd->reply.version = db_i64(rows, 3);
         const char *body = db_text(rows, 4, &len);
         strbuf_add(&cmd->reply.body, body, len);
+        cmd->replayed = true;
     }
     db_rows_free(rows);
     return STATUS_OK;
 }
 
-/* Insert the key's record, or make the reply from the one that is there (then reply.code is
- * set). */
-static enum status claim(struct db_conn *c, struct command *cmd)
+static enum status insert(struct db_conn *c, const struct command *cmd)
 {
-    enum status st = db_exec(c,
-                             "INSERT INTO idempotency (caller, idem_key, request, code, order_id, "
-                             "version, body, created_at) VALUES (?, ?, ?, 0, 0, 0, '', NOW(3))",
-                             SQL(SQL_TEXT(cmd->caller), SQL_TEXT(cmd->key),
-                                 SQL_BLOB(cmd->request, sizeof(cmd->request))),
-                             NULL);
-    if (st == STATUS_DUPLICATE)
-        return replay(c, cmd);
-    if (st == STATUS_CONTENDED && db_lock_timeout(c)) {
-        reply_refuse(&cmd->reply, STATUS_CONFLICT, "in-flight", NULL,
-                     "a request with this Idempotency-Key is still being worked on");
-        cmd->reply.again = true;
-        return STATUS_OK;
-    }
-    return st;
+    const struct reply *r = &cmd->reply;
+    return db_exec(c,
+                   "INSERT INTO idempotency (caller, idem_key, request, code, order_id, version, "
+                   "body, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, NOW(3))",
+                   SQL(SQL_TEXT(cmd->caller), SQL_TEXT(key_of(cmd)),
+                       SQL_BLOB(cmd->request, sizeof(cmd->request)), SQL_I64(r->code),
+                       SQL_I64(r->order), SQL_I64(r->version), SQL_TEXT(strbuf_cstr(&r->body))),
+                   NULL);
 }
 
-static enum status record(struct db_conn *c, const struct command *cmd)
+/* Insert the key's record, still empty, or make the reply from the one that is there (then
+ * reply.code is set). */
+static enum status claim(struct db_conn *c, struct command *cmd)
+{
+    enum status st = insert(c, cmd);
+    if (st == STATUS_DUPLICATE)
+        return replay(c, cmd);
+    if (st != STATUS_CONTENDED || !db_lock_timeout(c))
+        return st;
+    if (cmd->unsure)
+        return STATUS_OVERLOADED; /* our own first transaction is still open */
+    reply_refuse(&cmd->reply, STATUS_CONFLICT, "in-flight", NULL,
+                 "a request with this Idempotency-Key is still being worked on");
+    cmd->reply.again = true;
+    return STATUS_OK;
+}
+
+static enum status complete(struct db_conn *c, const struct command *cmd)
 {
     const struct reply *r = &cmd->reply;
     return db_exec(c,
                    "UPDATE idempotency SET code = ?, order_id = ?, version = ?, body = ? "
                    "WHERE caller = ? AND idem_key = ?",
                    SQL(SQL_I64(r->code), SQL_I64(r->order), SQL_I64(r->version),
-                       SQL_TEXT(r->body.bytes), SQL_TEXT(cmd->caller), SQL_TEXT(cmd->key)),
+                       SQL_TEXT(strbuf_cstr(&r->body)), SQL_TEXT(cmd->caller),
+                       SQL_TEXT(key_of(cmd))),
                    NULL);
 }
 
 static enum status run(struct db_conn *c, void *ctx)
 {
     struct command *cmd = ctx;
+    bool claimed = cmd->key || cmd->unsure;
+    enum status st = STATUS_OK;
     cmd->reply.code = 0;
+    cmd->replayed = false;
     strbuf_reset(&cmd->reply.body);
-    if (!cmd->key)
-        return cmd->work(c, cmd);
-
-    enum status st = claim(c, cmd);
+    if (claimed)
+        st = claim(c, cmd);
     if (st || cmd->reply.code)
         return st;
     st = cmd->work(c, cmd);
-    return st ? st : record(c, cmd);
+    if (st)
+        return st;
+    if (claimed)
+        return complete(c, cmd);
+    return reply_changed(&cmd->reply) ? insert(c, cmd) : STATUS_OK;
+}
+
+/* The answer to COMMIT was lost: run it again until the database tells what became of it. */
+static enum status run_again(struct db *db, struct command *cmd)
+{
+    int64_t deadline = clock_mono_ms() + COMMAND_RERUN_MS;
+    enum status st = STATUS_OUTCOME_UNKNOWN;
+    cmd->unsure = true;
+    while (st == STATUS_OUTCOME_UNKNOWN && clock_mono_ms() < deadline) {
+        nanosleep(&(struct timespec){0, RERUN_EVERY_MS * 1000000L}, NULL);
+        st = db_transaction(db, run, cmd);
+        if (st == STATUS_UNAVAILABLE || st == STATUS_OVERLOADED)
+            st = STATUS_OUTCOME_UNKNOWN;
+    }
+    log_warn("commit_unanswered", F("then", status_slug(st)), F("replayed", (int)cmd->replayed));
+    return st;
 }
 
 enum status command_run(struct db *db, struct command *cmd)
 {
-    return db_transaction(db, run, cmd);
+    if (!cmd->key)
+        choose_key(cmd);
+    enum status st = db_transaction(db, run, cmd);
+    return st == STATUS_OUTCOME_UNKNOWN ? run_again(db, cmd) : st;
 }
 
 bool command_key_valid(const char *key)

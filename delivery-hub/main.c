@@ -1,20 +1,21 @@
 #include "command.h"
 #include "delivery-hub_embed.h"
 #include "health.h"
+#include "lease.h"
 #include "listen.h"
 #include "relay.h"
 #include "routes.h"
 #include "service.h"
 #include "token.h"
 
-enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 5000 };
+enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 5000, REAP_EVERY_MS = 1000 };
 enum demo_login { DEMO_OFF, DEMO_ON, DEMO_FORCE };
 
 static struct {
     const char *listen, *token_key, *mysql_url, *replica_url, *redis_url, *cors_origin;
     const char *trusted_proxies;
-    int64_t capacity, workers, connections, map, demo_login;
-    bool cache, queue;
+    int64_t capacity, lease_s, strategy, workers, connections, map, demo_login;
+    bool allow_naive, cache, queue;
 } config;
 
 static const struct config_option options[] = {
@@ -28,6 +29,12 @@ static const struct config_option options[] = {
     {"REDIS_URL", CONFIG_URL, &config.redis_url, NULL, "redis://host:6379", 1, 0, "redis|rediss"},
     {"HUB_CAPACITY", CONFIG_INT, &config.capacity, "3", "most orders a partner may hold", 1,
      1000000, NULL},
+    {"HUB_LEASE", CONFIG_INT, &config.lease_s, "600", "seconds to pick an accepted order up", 1,
+     86400, NULL},
+    {"HUB_ASSIGN", CONFIG_CHOICE, &config.strategy, "for-update", "how a winner is found", 0, 0,
+     "for-update|optimistic|naive"},
+    {"HUB_ALLOW_NAIVE", CONFIG_BOOL, &config.allow_naive, "0",
+     "let HUB_ASSIGN=naive give one order to several partners", 0, 0, NULL},
     {"HUB_WORKERS", CONFIG_INT, &config.workers, "16", "threads, each with a database connection",
      1, 512, NULL},
     {"HUB_CONNECTIONS", CONFIG_INT, &config.connections, "20000", "most clients connected", 1,
@@ -55,13 +62,22 @@ static void check_demo_login(void)
     service_die("HUB_DEMO_LOGIN", &why);
 }
 
+static void check_strategy(void)
+{
+    struct strbuf why = STRBUF_INIT;
+    if (config.strategy != ASSIGN_NAIVE || config.allow_naive)
+        return;
+    strbuf_addstr(&why, "naive gives one order to several partners; HUB_ALLOW_NAIVE=1 means it");
+    service_die("HUB_ASSIGN", &why);
+}
+
 static struct db *open_db(void)
 {
     struct strbuf why = STRBUF_INIT;
     struct db *db;
     const struct db_options o = {
         .url = config.mysql_url,
-        .connections_max = (size_t)config.workers + 2, /* and the two jobs */
+        .connections_max = (size_t)config.workers + 3, /* and the three jobs */
         .schema = &delivery_hub_schema,
     };
     if (db_new(&o, &db, &why))
@@ -120,6 +136,7 @@ static struct http *serve(struct workers *workers)
         .workers = workers,
         .connections_max = (size_t)config.connections,
         .body_max = 8 * 1024,
+        .warning = config.strategy == ASSIGN_NAIVE ? "one order may have several winners" : NULL,
         .cors_origin = config.cors_origin[0] ? config.cors_origin : NULL,
         .trusted_proxies = config.trusted_proxies[0] ? config.trusted_proxies : NULL,
     };
@@ -134,11 +151,14 @@ int main(int argc, char **argv)
     service_init("delivery-hub", "order assignment over HTTP", options,
                  sizeof(options) / sizeof(options[0]), argc, argv);
     check_demo_login();
+    check_strategy();
     struct db *db = open_db(), *replica = open_replica();
     struct redis *redis = open_redis();
     struct relay relay;
     relay_init(&relay, db, redis, config.cache);
     struct job *publish = job_start(relay_publish, &relay, RELAY_EVERY_MS);
+    struct reaper reaper = {.db = db, .relay = publish};
+    struct job *reap = job_start(lease_reap, &reaper, REAP_EVERY_MS);
     struct job *sweep = job_start(command_sweep, db, SWEEP_EVERY_MS);
     struct workers *workers = workers_new("http", (size_t)config.workers, QUEUE_MAX);
     struct status_map *map = status_map_new((size_t)config.map);
@@ -148,7 +168,9 @@ int main(int argc, char **argv)
         .relay = config.queue ? publish : NULL,
         .direct = config.queue ? NULL : &relay,
         .token_key = config.token_key,
+        .strategy = (enum assign_strategy)config.strategy,
         .capacity = config.capacity,
+        .lease_s = config.lease_s,
         .demo_login = config.demo_login != DEMO_OFF,
     });
     struct http *http = serve(workers);
@@ -158,6 +180,7 @@ int main(int argc, char **argv)
     http_stop(http, SERVICE_DRAIN_MS);
     workers_free(workers);
     job_stop(sweep);
+    job_stop(reap);
     job_stop(publish);
     status_map_free(map);
     redis_free(redis);

@@ -42,10 +42,11 @@ json_t *order_json(const struct order *o)
 {
     char id[24];
     snprintf(id, sizeof(id), "%lld", (long long)o->id);
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s?, s:s, s:s, s:I, s:s, s:s, s:s}", /* */
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s?, s:s?, s:s, s:s, s:I, s:s, s:s, s:s}", /* */
                      "id", id, "status", order_state_name(o->state), "version",
                      (json_int_t)o->version, "fence", (json_int_t)o->fence, "customer", o->customer,
-                     "partner", o->partner[0] ? o->partner : NULL, "pickup", o->pickup, "dropoff",
+                     "partner", o->partner[0] ? o->partner : NULL, "lease_until",
+                     o->lease_until[0] ? o->lease_until : NULL, "pickup", o->pickup, "dropoff",
                      o->dropoff, "fee_cents", (json_int_t)o->fee_cents, "note", o->note,
                      "created_at", o->created_at, "updated_at", o->updated_at);
 }

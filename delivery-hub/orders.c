@@ -17,6 +17,7 @@ static const struct transition {
     [RELEASE] = {IN(ASSIGNED), ORDER_PENDING, PARTNER, true, "released"},
     [CANCEL] = {IN(PENDING) | IN(ASSIGNED), ORDER_CANCELLED, CUSTOMER | DISPATCHER, false,
                 "cancelled"},
+    [EXPIRE] = {IN(ASSIGNED), ORDER_PENDING, REAPER, false, "expired"},
 };
 
 static const char *const state_names[ORDER_STATE_COUNT] = {
@@ -60,6 +61,7 @@ bool order_shown(enum order_state state, const char *customer, const char *partn
     case PARTNER:
         return state == ORDER_PENDING || strcmp(partner, who->id) == 0;
     case DISPATCHER:
+    case REAPER:
         return true;
     default:
         return false;
@@ -71,6 +73,19 @@ bool order_visible(const struct order *o, const struct actor *who)
     return order_shown(o->state, o->customer, o->partner, who);
 }
 
+bool order_lapsed(const struct order *o)
+{
+    /* One length, one zone: the order of the texts is that of the times. */
+    return o->lease_until[0] && strcmp(o->read_at, o->lease_until) >= 0;
+}
+
+void order_lease(struct order *o, int64_t seconds)
+{
+    int64_t now = 0;
+    rfc3339_parse(o->read_at, &now);
+    rfc3339_format(now + seconds * 1000, o->lease_until);
+}
+
 enum status order_move(struct order *o, enum order_action a, const struct actor *who, int64_t fence)
 {
     const struct transition *t = &transitions[a];
@@ -80,9 +95,9 @@ enum status order_move(struct order *o, enum order_action a, const struct actor 
         return STATUS_NOT_FOUND;
     if (t->fenced && fence == 0)
         return STATUS_PRECONDITION_REQUIRED;
-    if (t->fenced && (fence != o->fence || !is_theirs(o, who)))
+    if (t->fenced && (fence != o->fence || !is_theirs(o, who) || order_lapsed(o)))
         return STATUS_PRECONDITION_FAILED;
-    if (!(t->from & 1u << o->state))
+    if (!(t->from & 1u << o->state) || (a == EXPIRE && !order_lapsed(o)))
         return STATUS_CONFLICT;
 
     if (a == ACCEPT) {
@@ -93,6 +108,7 @@ enum status order_move(struct order *o, enum order_action a, const struct actor 
     }
     o->state = t->to;
     o->version++;
+    o->lease_until[0] = '\0';
     memcpy(o->updated_at, o->read_at, sizeof(o->updated_at));
     return STATUS_OK;
 }

@@ -21,10 +21,11 @@ enum order_state {
         ORDER_STATE_COUNT
 };
 
-enum order_action { ACCEPT, PICKUP, DELIVER, RELEASE, CANCEL, ORDER_ACTION_COUNT };
+enum order_action { ACCEPT, PICKUP, DELIVER, RELEASE, CANCEL, EXPIRE, ORDER_ACTION_COUNT };
 
-/* Roles are bits, the same that the route table uses. */
-enum { CUSTOMER = 1, PARTNER = 2, DISPATCHER = 4 };
+/* Roles are bits, the same that the route table uses. No token makes a reaper: it is the hub
+ * itself, when a lease is over. */
+enum { CUSTOMER = 1, PARTNER = 2, DISPATCHER = 4, REAPER = 8 };
 
 enum { PERSON_MAX = 64, ADDRESS_MAX = 200, NOTE_MAX = 500, FEE_CENTS_MAX = 1000000 };
 
@@ -46,7 +47,8 @@ struct order {
     int64_t fee_cents;
     char created_at[RFC3339_SIZE];
     char updated_at[RFC3339_SIZE];
-    char read_at[RFC3339_SIZE]; /* the database's clock when the row was read, its lock held */
+    char lease_until[RFC3339_SIZE]; /* of an assigned order: pick up before; "" else */
+    char read_at[RFC3339_SIZE];     /* the database's clock when the row was read, its lock held */
 };
 
 const char *order_state_name(enum order_state s);
@@ -67,7 +69,12 @@ bool order_shown(enum order_state state, const char *customer, const char *partn
  * FORBIDDEN             the role never does this
  * NOT_FOUND             not theirs to know of (an accept may see any order: it was pending once)
  * PRECONDITION_REQUIRED a holder's action without a fence (0)
- * PRECONDITION_FAILED   another fence than the order's: it went through other hands since
- * CONFLICT              not in this state */
+ * PRECONDITION_FAILED   another fence than the order's: it went through other hands since; or the
+ *                       lease is over, even if nobody took the order back yet
+ * CONFLICT              not in this state; an EXPIRE whose time has not come */
 enum status order_move(struct order *o, enum order_action a, const struct actor *who,
                        int64_t fence);
+/* Begin the lease of an order that was just accepted: it ends `seconds` after `read_at`. */
+void order_lease(struct order *o, int64_t seconds);
+/* Was the lease over when the row was read? False for an order without one. */
+bool order_lapsed(const struct order *o);

@@ -6,7 +6,7 @@
  * the wait for the lock, so that a later transition could carry an earlier time. */
 #define SELECT_ORDER                                                                               \
     "SELECT id, status, version, fence, customer, partner, pickup, dropoff, note, fee_cents, "     \
-    "created_at, updated_at, SYSDATE(3) FROM orders "
+    "created_at, updated_at, lease_until, SYSDATE(3) FROM orders "
 
 static void copy_text(const struct db_rows *rows, unsigned i, char *out, size_t size)
 {
@@ -25,6 +25,8 @@ static void copy_time(const struct db_rows *rows, unsigned i, char out[RFC3339_S
 /* And back: the stores take the T, but not the Z. */
 static struct sql_value sql_time(const char rfc3339[RFC3339_SIZE])
 {
+    if (!rfc3339[0])
+        return SQL_NULL;
     return (struct sql_value){SQL_TYPE_TEXT, 0, rfc3339, RFC3339_SIZE - sizeof("Z")};
 }
 
@@ -43,9 +45,23 @@ static enum status read_order(const struct db_rows *rows, struct order *out)
     copy_text(rows, 8, out->note, sizeof(out->note));
     copy_time(rows, 10, out->created_at);
     copy_time(rows, 11, out->updated_at);
-    copy_time(rows, 12, out->read_at);
+    if (!db_is_null(rows, 12))
+        copy_time(rows, 12, out->lease_until);
+    copy_time(rows, 13, out->read_at);
     /* A state that only a newer version of this program knows. */
     return order_state_parse(db_text(rows, 1, NULL), &out->state) ? STATUS_INTERNAL : STATUS_OK;
+}
+
+static enum status load_one(struct db_conn *c, const char *sql, const struct sql_value *values,
+                            size_t n, struct order *out)
+{
+    struct db_rows *rows;
+    enum status st = db_query(c, sql, values, n, &rows);
+    if (st)
+        return st;
+    st = db_next(rows) ? read_order(rows, out) : STATUS_NOT_FOUND;
+    db_rows_free(rows);
+    return st;
 }
 
 enum status orders_load(struct db_conn *c, int64_t id, enum orders_read how, struct order *out)
@@ -54,11 +70,27 @@ enum status orders_load(struct db_conn *c, int64_t id, enum orders_read how, str
         [READ_COMMITTED] = SELECT_ORDER "WHERE id = ?",
         [READ_LOCKED] = SELECT_ORDER "WHERE id = ? FOR UPDATE",
     };
+    return load_one(c, sql[how], SQL(SQL_I64(id)), out);
+}
+
+enum status orders_load_oldest(struct db_conn *c, struct order *out)
+{
+    return load_one(c,
+                    SELECT_ORDER "FORCE INDEX (by_status) WHERE status = 'pending' "
+                                 "ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+                    SQL_NONE, out);
+}
+
+enum status orders_load_lapsed(struct db_conn *c, struct order *out, size_t limit, size_t *n)
+{
     struct db_rows *rows;
-    enum status st = db_query(c, sql[how], SQL(SQL_I64(id)), &rows);
-    if (st)
-        return st;
-    st = db_next(rows) ? read_order(rows, out) : STATUS_NOT_FOUND;
+    /* NOW, since SYSDATE could use no index; who is to expire is asked of the rows themselves. */
+    enum status st = db_query(c,
+                              SELECT_ORDER "FORCE INDEX (by_lease) WHERE lease_until <= NOW(3) "
+                                           "ORDER BY lease_until LIMIT ? FOR UPDATE SKIP LOCKED",
+                              SQL(SQL_I64((int64_t)limit)), &rows);
+    for (*n = 0; !st && *n < limit && db_next(rows); ++*n)
+        st = read_order(rows, &out[*n]);
     db_rows_free(rows);
     return st;
 }
@@ -98,16 +130,32 @@ enum status orders_save(struct db_conn *c, const struct order *o, const char *ev
                         const char *actor)
 {
     uint64_t changed;
-    enum status st = db_exec(c,
-                             "UPDATE orders SET status = ?, version = ?, fence = ?, partner = ?, "
-                             "updated_at = ? WHERE id = ? AND version = ?",
-                             SQL(SQL_TEXT(order_state_name(o->state)), SQL_I64(o->version),
-                                 SQL_I64(o->fence), SQL_TEXT(o->partner[0] ? o->partner : NULL),
-                                 sql_time(o->updated_at), SQL_I64(o->id), SQL_I64(o->version - 1)),
-                             &changed);
+    enum status st = db_exec(
+        c,
+        "UPDATE orders SET status = ?, version = ?, fence = ?, partner = ?, lease_until = ?, "
+        "updated_at = ? WHERE id = ? AND version = ?",
+        SQL(SQL_TEXT(order_state_name(o->state)), SQL_I64(o->version), SQL_I64(o->fence),
+            SQL_TEXT(o->partner[0] ? o->partner : NULL), sql_time(o->lease_until),
+            sql_time(o->updated_at), SQL_I64(o->id), SQL_I64(o->version - 1)),
+        &changed);
     if (st)
         return st;
     return changed ? add_event(c, o, event, actor) : STATUS_CONTENDED;
+}
+
+enum status orders_overwrite(struct db_conn *c, struct order *o, const char *event,
+                             const char *actor)
+{
+    enum status st = db_exec(
+        c,
+        "UPDATE orders SET status = ?, version = version + 1, fence = fence + 1, partner = ?, "
+        "lease_until = ?, updated_at = ? WHERE id = ?",
+        SQL(SQL_TEXT(order_state_name(o->state)), SQL_TEXT(o->partner), sql_time(o->lease_until),
+            sql_time(o->updated_at), SQL_I64(o->id)),
+        NULL);
+    if (!st)
+        st = orders_load(c, o->id, READ_COMMITTED, o);
+    return st ? st : add_event(c, o, event, actor);
 }
 
 enum status partner_lock(struct db_conn *c, const char *partner)

@@ -1,8 +1,9 @@
 /* Orders in MySQL or MariaDB. Every call runs on a connection of the caller's, inside the
  * caller's transaction when there is one; worker threads only. Failures are those of db.h.
  *
- * The order of locks: an accept locks its partner's row, then the order; every other transition
- * locks the order alone. So two transactions never wait for each other in a ring. */
+ * The order of locks: the idempotency key, then, in accept and next only, the partner's row, then
+ * the order. Every other transition locks no partner, and whoever takes a batch of orders skips
+ * what is locked. So two transactions never wait for each other in a ring. */
 #pragma once
 #include "db.h"
 #include "orders.h"
@@ -12,6 +13,10 @@ enum orders_read { READ_COMMITTED, READ_LOCKED };
 /* READ_LOCKED is SELECT ... FOR UPDATE: it waits for who holds the row, at most the lock wait
  * time, and then sees what they committed. NOT_FOUND when there is no such order. */
 enum status orders_load(struct db_conn *c, int64_t id, enum orders_read how, struct order *out);
+/* Lock the oldest pending order that nobody else has locked. NOT_FOUND when there is none. */
+enum status orders_load_oldest(struct db_conn *c, struct order *out);
+/* Lock up to `limit` assigned orders whose lease is over and which nobody else has locked. */
+enum status orders_load_lapsed(struct db_conn *c, struct order *out, size_t limit, size_t *n);
 /* A new pending order of `o`'s customer, addresses, note and fee; fills in the rest, and leaves
  * its outbox row. */
 enum status orders_insert(struct db_conn *c, struct order *o);
@@ -20,6 +25,10 @@ enum status orders_insert(struct db_conn *c, struct order *o);
  * again. */
 enum status orders_save(struct db_conn *c, const struct order *o, const char *event,
                         const char *actor);
+/* The same whatever the row's version is by now: for the naive strategy (assign.c) alone. Version
+ * and fence count from what is there, and come back in `o`. */
+enum status orders_overwrite(struct db_conn *c, struct order *o, const char *event,
+                             const char *actor);
 
 /* Take the partner's turn: hold their row until the transaction ends. */
 enum status partner_lock(struct db_conn *c, const char *partner);

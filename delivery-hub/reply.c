@@ -14,6 +14,19 @@ void reply_order(struct reply *r, int code, const struct order *o)
     order_write(o, &r->body);
 }
 
+void reply_nothing(struct reply *r)
+{
+    r->code = 204;
+    r->again = false;
+    r->order = r->version = 0;
+    strbuf_reset(&r->body);
+}
+
+bool reply_changed(const struct reply *r)
+{
+    return r->code < 300 && r->order != 0;
+}
+
 void reply_refuse(struct reply *r, enum status st, const char *reason, const struct order *o,
                   const char *detail)
 {
@@ -31,8 +44,7 @@ void reply_refuse(struct reply *r, enum status st, const char *reason, const str
 static enum status refusal_status(int code)
 {
     static const enum status refusals[] = {STATUS_NOT_FOUND, STATUS_CONFLICT,
-                                           STATUS_PRECONDITION_FAILED, STATUS_UNPROCESSABLE,
-                                           STATUS_PRECONDITION_REQUIRED};
+                                           STATUS_PRECONDITION_FAILED, STATUS_UNPROCESSABLE};
     for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
         if (status_http(refusals[i]) == code)
             return refusals[i];
@@ -70,6 +82,8 @@ enum status reply_send(struct http_request *req, const struct reply *r)
         consistency_set(req, r->order, r->version);
     if (r->code >= 400)
         return send_refusal(req, r);
+    if (r->code == 204)
+        return http_reply(req, r->code, NULL, NULL, 0);
     etag_format(r->version, text);
     http_set_header(req, "ETag", text);
     if (r->code == 201) {

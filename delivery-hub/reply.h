@@ -5,7 +5,7 @@
 #include "orders.h"
 
 struct reply {
-    int code;           /* HTTP: 200, 201, or a refusal's 404, 409, 412, 422, 428 */
+    int code;           /* HTTP: 200, 201, 204, or a refusal's 404, 409, 412, 422 */
     bool again;         /* a refusal that time will lift: it goes with Retry-After */
     int64_t order;      /* it is of this one; 0: none */
     int64_t version;    /* and of this version */
@@ -14,6 +14,8 @@ struct reply {
 
 /* Each makes `r` anew. */
 void reply_order(struct reply *r, int code, const struct order *o);
+void reply_nothing(struct reply *r);       /* 204 */
+bool reply_changed(const struct reply *r); /* is it of a write that changed something */
 /* `reason` is a stable word for programs ("state", "capacity", ...), `detail` for people; `o` (or
  * NULL) adds its state. */
 void reply_refuse(struct reply *r, enum status st, const char *reason, const struct order *o,

@@ -29,6 +29,8 @@ enum status store_failed(struct http_request *req, enum status st)
         return http_fail(req, st,
                          "the database went away while it committed: read the order, or send this "
                          "again with its Idempotency-Key");
+    case STATUS_PRECONDITION_REQUIRED:
+        return http_fail(req, st, "the body must quote the order's fence");
     case STATUS_NOT_FOUND:
         return http_fail(req, st, "there is no such order");
     default:

@@ -1,5 +1,6 @@
 #include "routes.h"
 #include "delivery-hub_embed.h"
+#include "history.h"
 #include "login.h"
 #include "orders.h"
 #include "reads.h"
@@ -30,7 +31,9 @@ const struct route hub_routes[] = {
     /* method, pattern, who may, object check, where it runs, handler */
     {POST, "/orders", CUSTOMER, NULL, BLOCKING, post_order, NULL},
     {GET, "/orders", ANY, NULL, BLOCKING, get_orders, NULL},
+    {POST, "/orders/next", PARTNER, NULL, BLOCKING, post_next, NULL},
     {GET, "/orders/{order}", ANY, see_order, INLINE_OR_POOL, get_order, NULL},
+    {GET, "/orders/{order}/history", ANY, see_order, BLOCKING, get_history, NULL},
     {POST, "/orders/{order}/accept", PARTNER, NULL, BLOCKING, post_accept, NULL},
     {POST, "/orders/{order}/pickup", PARTNER, NULL, BLOCKING, post_pickup, NULL},
     {POST, "/orders/{order}/deliver", PARTNER, NULL, BLOCKING, post_deliver, NULL},
@@ -48,4 +51,5 @@ void hub_routes_init(const struct hub *h)
     hub = *h;
     writes_init(h);
     reads_init(&h->stores);
+    history_init(h->db);
 }

@@ -1,5 +1,6 @@
 /* Every route of the hub: who may, and its handler. */
 #pragma once
+#include "assign.h"
 #include "http.h"
 #include "jobs.h"
 #include "status_read.h"
@@ -11,7 +12,9 @@ struct hub {
     struct job *relay;            /* woken when there is something to publish; or */
     struct relay *direct;         /* published by the request itself, after its commit */
     const char *token_key;
+    enum assign_strategy strategy;
     int64_t capacity; /* most orders a partner may hold */
+    int64_t lease_s;  /* time to pick an order up, in seconds */
     bool demo_login;  /* POST /demo/login mints tokens */
 };
 

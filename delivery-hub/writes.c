@@ -56,7 +56,7 @@ static enum status run_command(struct http_request *req,
                          IDEMPOTENCY_KEY_MAX);
     hash_request(req, cmd.request);
     enum status st = command_run(hub.db, &cmd);
-    if (!st && cmd.reply.code < 400)
+    if (!st && reply_changed(&cmd.reply))
         committed(&cmd.reply);
     st = st ? store_failed(req, st) : reply_send(req, &cmd.reply);
     strbuf_release(&cmd.reply.body);
@@ -94,46 +94,77 @@ enum status post_order(struct http_request *req)
  * failure goes back as it is. */
 static enum status conclude(struct command *cmd, enum status st, const struct order *o)
 {
-    static const struct {
-        enum status st;
-        const char *reason, *detail;
-    } refusals[] = {
-        {STATUS_CONFLICT, "state", "the order's state does not allow this"},
-        {STATUS_PRECONDITION_REQUIRED, "fence", "the body must quote the order's fence"},
-        {STATUS_PRECONDITION_FAILED, "fence", "the order went through other hands since"},
-    };
     if (!st)
         reply_order(&cmd->reply, 200, o);
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
-        if (st != refusals[i].st)
-            continue;
-        reply_refuse(&cmd->reply, st, refusals[i].reason, o, refusals[i].detail);
-        return STATUS_OK;
-    }
-    return st;
+    else if (st == STATUS_CONFLICT)
+        reply_refuse(&cmd->reply, st, "state", o, "the order's state does not allow this");
+    else if (st == STATUS_PRECONDITION_FAILED && order_lapsed(o))
+        reply_refuse(&cmd->reply, st, "lease", o, "the order was not picked up in time");
+    else if (st == STATUS_PRECONDITION_FAILED)
+        reply_refuse(&cmd->reply, st, "fence", o, "the order went through other hands since");
+    else
+        return st;
+    return STATUS_OK;
+}
+
+static enum status refuse_capacity(struct command *cmd, const struct order *o)
+{
+    reply_refuse(&cmd->reply, STATUS_CONFLICT, "capacity", o, "you hold as many orders as you may");
+    return STATUS_OK;
+}
+
+static struct assignment assignment_of(const struct http_request *req)
+{
+    return (struct assignment){
+        .strategy = hub.strategy,
+        .partner = http_principal(req)->id,
+        .capacity = hub.capacity,
+        .lease_s = hub.lease_s,
+    };
+}
+
+static enum status refuse_body(struct http_request *req)
+{
+    size_t len;
+    http_body(req, &len);
+    return len ? http_fail(req, STATUS_UNPROCESSABLE, "this takes no body") : STATUS_OK;
 }
 
 static enum status accept_work(struct db_conn *c, struct command *cmd)
 {
     struct order o;
     enum status st = assign(c, cmd->arg, &o);
-    if (st != STATUS_CONFLICT || o.state != ORDER_PENDING)
-        return conclude(cmd, st, &o);
-    reply_refuse(&cmd->reply, st, "capacity", &o, "you hold as many orders as you may");
-    return STATUS_OK;
+    if (st == STATUS_CONFLICT && o.state == ORDER_PENDING)
+        return refuse_capacity(cmd, &o);
+    return conclude(cmd, st, &o);
 }
 
 enum status post_accept(struct http_request *req)
 {
-    struct assignment a = {.partner = http_principal(req)->id, .capacity = hub.capacity};
-    size_t len;
+    struct assignment a = assignment_of(req);
     enum status st = request_order(req, &a.order);
-    if (st)
-        return st;
-    http_body(req, &len);
-    if (len)
-        return http_fail(req, STATUS_UNPROCESSABLE, "accept takes no body");
-    return run_command(req, accept_work, &a);
+    if (!st)
+        st = refuse_body(req);
+    return st ? st : run_command(req, accept_work, &a);
+}
+
+static enum status next_work(struct db_conn *c, struct command *cmd)
+{
+    struct order o;
+    enum status st = assign_next(c, cmd->arg, &o);
+    if (st == STATUS_CONFLICT)
+        return refuse_capacity(cmd, NULL);
+    if (st != STATUS_NOT_FOUND)
+        return conclude(cmd, st, &o);
+    reply_nothing(&cmd->reply);
+    return STATUS_OK;
+}
+
+enum status post_next(struct http_request *req)
+{
+    struct assignment a = assignment_of(req);
+    enum status st = refuse_body(req);
+    return st ? st : run_command(req, next_work, &a);
 }
 
 static enum status advance_work(struct db_conn *c, struct command *cmd)

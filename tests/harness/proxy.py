@@ -6,7 +6,10 @@ import threading
 
 class Proxy:
     """Forwards 127.0.0.1:port to `target`. cut(direction, data) sees each chunk ("up" to the server
-    or "down" to the client) and says whether to cut the connection, with data still undelivered."""
+    or "down" to the client) and says whether to cut the connection: True, with the data still
+    undelivered; AFTER, once they were passed on; or not."""
+
+    AFTER = "after"
 
     def __init__(self, target, cut):
         self.target = target
@@ -29,9 +32,11 @@ class Proxy:
     def _forward(self, direction, source, sink):
         try:
             while data := source.recv(65536):
-                if self.cut(direction, data):
+                cut = self.cut(direction, data)
+                if not cut or cut == self.AFTER:
+                    sink.sendall(data)
+                if cut:
                     break
-                sink.sendall(data)
         except OSError:
             pass
         for s in (source, sink):

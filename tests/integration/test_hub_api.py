@@ -49,7 +49,7 @@ def test_place_read_accept(server, database):
     assert r.headers["ETag"] == '"v1"'
     assert isinstance(order["id"], str)
     assert order == {"id": order["id"], "status": "pending", "version": 1, "fence": 0,
-                     "customer": "carla", "partner": None, **hub.NEW_ORDER, "note": "ring twice",
+                     "customer": "carla", "partner": None, "lease_until": None, **hub.NEW_ORDER, "note": "ring twice",
                      "created_at": order["created_at"], "updated_at": order["created_at"]}
     for who in carla, p1, dora:
         assert who.get(f"/orders/{order['id']}").json() == order
@@ -58,7 +58,7 @@ def test_place_read_accept(server, database):
     assert r.status_code == 200 and r.headers["ETag"] == '"v2"'
     taken = r.json()
     assert taken == {**order, "status": "assigned", "version": 2, "fence": 1, "partner": "p1",
-                     "updated_at": taken["updated_at"]}
+                     "lease_until": taken["lease_until"], "updated_at": taken["updated_at"]}
     assert taken["updated_at"] >= order["updated_at"]
     assert p1.get(f"/orders/{order['id']}").json() == taken
 
@@ -300,6 +300,8 @@ ROUTES = {  # written from the description, not from the code
     ("POST", "/orders"): {"customer"},
     ("GET", "/orders"): {"customer", "partner", "dispatcher"},
     ("GET", "/orders/{order}"): {"customer", "partner", "dispatcher"},
+    ("POST", "/orders/next"): {"partner"},
+    ("GET", "/orders/{order}/history"): {"customer", "partner", "dispatcher"},
     ("POST", "/orders/{order}/accept"): {"partner"},
     ("POST", "/orders/{order}/pickup"): {"partner"},
     ("POST", "/orders/{order}/deliver"): {"partner"},

@@ -21,38 +21,44 @@ static const struct {
     {"holder", {"p1", PARTNER}},          {"other partner", {"p2", PARTNER}},
     {"dispatcher", {"dora", DISPATCHER}}, {"nobody", {"carla", 0}},
     {"namesake", {"p1", CUSTOMER}}, /* a customer who is called like the holder */
+    {"reaper", {":lease", REAPER}},
 };
 enum { PEOPLE = sizeof(people) / sizeof(people[0]) };
 
 /* A letter a person: Y done, f role never does it (403), n not theirs to see (404), m another
  * fence (412), c not in this state (409). The holder's actions are tried with fence 7; a pending
- * order has no holder, so everybody's fence is another one there. */
+ * order has no holder, so everybody's fence is another one there. No lease is over. */
 static const char *const expected[ORDER_STATE_COUNT][ORDER_ACTION_COUNT] = {
-    [ORDER_PENDING] = {[ACCEPT] = "ffYYfff",
-                       [PICKUP] = "ffmmfff",
-                       [DELIVER] = "ffmmfff",
-                       [RELEASE] = "ffmmfff",
-                       [CANCEL] = "YnffYfn"},
-    [ORDER_ASSIGNED] = {[ACCEPT] = "ffccfff",
-                        [PICKUP] = "ffYnfff",
-                        [DELIVER] = "ffcnfff",
-                        [RELEASE] = "ffYnfff",
-                        [CANCEL] = "YnffYfn"},
-    [ORDER_PICKED_UP] = {[ACCEPT] = "ffccfff",
-                         [PICKUP] = "ffcnfff",
-                         [DELIVER] = "ffYnfff",
-                         [RELEASE] = "ffcnfff",
-                         [CANCEL] = "cnffcfn"},
-    [ORDER_DELIVERED] = {[ACCEPT] = "ffccfff",
-                         [PICKUP] = "ffcnfff",
-                         [DELIVER] = "ffcnfff",
-                         [RELEASE] = "ffcnfff",
-                         [CANCEL] = "cnffcfn"},
-    [ORDER_CANCELLED] = {[ACCEPT] = "ffccfff",
-                         [PICKUP] = "ffcnfff",
-                         [DELIVER] = "ffcnfff",
-                         [RELEASE] = "ffcnfff",
-                         [CANCEL] = "cnffcfn"},
+    [ORDER_PENDING] = {[ACCEPT] = "ffYYffff",
+                       [PICKUP] = "ffmmffff",
+                       [DELIVER] = "ffmmffff",
+                       [RELEASE] = "ffmmffff",
+                       [CANCEL] = "YnffYfnf",
+                       [EXPIRE] = "fffffffc"},
+    [ORDER_ASSIGNED] = {[ACCEPT] = "ffccffff",
+                        [PICKUP] = "ffYnffff",
+                        [DELIVER] = "ffcnffff",
+                        [RELEASE] = "ffYnffff",
+                        [CANCEL] = "YnffYfnf",
+                        [EXPIRE] = "fffffffc"},
+    [ORDER_PICKED_UP] = {[ACCEPT] = "ffccffff",
+                         [PICKUP] = "ffcnffff",
+                         [DELIVER] = "ffYnffff",
+                         [RELEASE] = "ffcnffff",
+                         [CANCEL] = "cnffcfnf",
+                         [EXPIRE] = "fffffffc"},
+    [ORDER_DELIVERED] = {[ACCEPT] = "ffccffff",
+                         [PICKUP] = "ffcnffff",
+                         [DELIVER] = "ffcnffff",
+                         [RELEASE] = "ffcnffff",
+                         [CANCEL] = "cnffcfnf",
+                         [EXPIRE] = "fffffffc"},
+    [ORDER_CANCELLED] = {[ACCEPT] = "ffccffff",
+                         [PICKUP] = "ffcnffff",
+                         [DELIVER] = "ffcnffff",
+                         [RELEASE] = "ffcnffff",
+                         [CANCEL] = "cnffcfnf",
+                         [EXPIRE] = "fffffffc"},
 };
 
 static const struct {
@@ -61,7 +67,7 @@ static const struct {
 } outcomes[ORDER_ACTION_COUNT] = {
     [ACCEPT] = {ORDER_ASSIGNED, "accepted"},    [PICKUP] = {ORDER_PICKED_UP, "picked_up"},
     [DELIVER] = {ORDER_DELIVERED, "delivered"}, [RELEASE] = {ORDER_PENDING, "released"},
-    [CANCEL] = {ORDER_CANCELLED, "cancelled"},
+    [CANCEL] = {ORDER_CANCELLED, "cancelled"},  [EXPIRE] = {ORDER_PENDING, "expired"},
 };
 
 static enum status status_of(char letter)
@@ -90,6 +96,8 @@ static struct order an_order(enum order_state state)
         strcpy(o.partner, "p1");
     strcpy(o.updated_at, "2026-01-01T00:00:00.000Z");
     strcpy(o.read_at, "2026-01-31T09:00:00.123Z");
+    if (state == ORDER_ASSIGNED)
+        strcpy(o.lease_until, "2026-01-31T09:00:00.124Z");
     return o;
 }
 
@@ -99,6 +107,7 @@ static void check_moved(const struct order *o, enum order_action a, const struct
     assert_int_equal(o->version, 42);
     assert_int_equal(o->fence, a == ACCEPT ? 8 : 7);
     assert_string_equal(o->updated_at, "2026-01-31T09:00:00.123Z");
+    assert_string_equal(o->lease_until, "");
     if (a == ACCEPT)
         assert_string_equal(o->partner, who->id);
     if (a == RELEASE)
@@ -149,12 +158,47 @@ static void an_old_fence_stays_refused(void **unused)
     assert_int_equal(order_move(&o, PICKUP, &holder, 8), STATUS_OK);
 }
 
+static void a_lease_is_over_by_the_clock_alone(void **unused)
+{
+    (void)unused;
+    const struct actor holder = {"p1", PARTNER}, reaper = {":lease", REAPER};
+    struct order fresh = an_order(ORDER_ASSIGNED), o = fresh;
+    assert_false(order_lapsed(&o));
+    strcpy(fresh.read_at, fresh.lease_until); /* the very millisecond */
+    static const enum order_action holders[] = {PICKUP, DELIVER, RELEASE};
+    for (size_t i = 0; i < 3; i++) {
+        o = fresh;
+        assert_true(order_lapsed(&o));
+        assert_int_equal(order_move(&o, holders[i], &holder, 7), STATUS_PRECONDITION_FAILED);
+        assert_memory_equal(&o, &fresh, sizeof(o));
+    }
+    assert_int_equal(order_move(&o, EXPIRE, &reaper, 0), STATUS_OK);
+    assert_int_equal(o.state, ORDER_PENDING);
+    assert_string_equal(o.partner, "");
+    assert_string_equal(o.lease_until, "");
+    assert_int_equal(o.fence, 7); /* only an assignment makes a higher one */
+    assert_int_equal(o.version, 42);
+}
+
+static void a_lease_begins_when_the_row_is_read(void **unused)
+{
+    (void)unused;
+    struct order o = an_order(ORDER_ASSIGNED);
+    strcpy(o.read_at, "2026-02-28T23:59:59.999Z");
+    order_lease(&o, 600);
+    assert_string_equal(o.lease_until, "2026-03-01T00:09:59.999Z");
+    assert_false(order_lapsed(&o));
+    order_lease(&o, 0);
+    assert_true(order_lapsed(&o));
+}
+
 static void who_sees_what(void **unused)
 {
     (void)unused;
     static const char *const sees[ORDER_STATE_COUNT] = {
-        [ORDER_PENDING] = "y.yyy..",   [ORDER_ASSIGNED] = "y.y.y..",  [ORDER_PICKED_UP] = "y.y.y..",
-        [ORDER_DELIVERED] = "y.y.y..", [ORDER_CANCELLED] = "y.y.y..",
+        [ORDER_PENDING] = "y.yyy..y",   [ORDER_ASSIGNED] = "y.y.y..y",
+        [ORDER_PICKED_UP] = "y.y.y..y", [ORDER_DELIVERED] = "y.y.y..y",
+        [ORDER_CANCELLED] = "y.y.y..y",
     };
     for (unsigned state = 0; state < ORDER_STATE_COUNT; state++) {
         struct order o = an_order((enum order_state)state);
@@ -285,6 +329,8 @@ int main(void)
         cmocka_unit_test(every_state_action_and_person),
         cmocka_unit_test(a_holder_must_quote_the_fence),
         cmocka_unit_test(an_old_fence_stays_refused),
+        cmocka_unit_test(a_lease_is_over_by_the_clock_alone),
+        cmocka_unit_test(a_lease_begins_when_the_row_is_read),
         cmocka_unit_test(who_sees_what),
         cmocka_unit_test(cancelled_before_anybody_held_it),
         cmocka_unit_test(states_have_names),
