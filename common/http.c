@@ -94,6 +94,7 @@ static void on_end(void *cls, struct MHD_Connection *conn, void **ctx,
     log_set_request_id(NULL);
     http_set_state(req, NULL, NULL);
     http_download_free(req->download);
+    http_live_free(req->live);
     json_decref(req->json);
     strbuf_release(&req->members);
     strbuf_release(&req->body);
@@ -225,6 +226,7 @@ static struct MHD_Daemon *start_daemon(struct http *h, int fd, size_t connection
 static void http_free(struct http *h)
 {
     http_guard_free(h->guard);
+    pthread_mutex_destroy(&h->live_lock);
     free(h->metrics);
     free(h->routes);
     free(h->proxies);
@@ -235,6 +237,7 @@ static void http_free(struct http *h)
 static struct http *http_new(const struct http_options *o)
 {
     struct http *h = xcalloc(1, sizeof(*h));
+    pthread_mutex_init(&h->live_lock, NULL);
     h->workers = o->workers;
     h->authenticate = o->authenticate;
     h->body_max = o->body_max ? o->body_max : 64 * 1024;
@@ -293,8 +296,10 @@ void http_stop(struct http *h, int grace_ms)
     int fd = MHD_quiesce_daemon(h->daemon);
     if (fd >= 0)
         close(fd);
+    http_live_wake_all(h);
     wait_for_zero(&h->in_flight, clock_mono_ms() + grace_ms);
     atomic_store(&h->stopping, true);
+    http_live_wake_all(h);
     wait_for_zero(&h->suspended, INT64_MAX);
     MHD_stop_daemon(h->daemon);
     http_free(h);

@@ -153,3 +153,18 @@ enum status http_reply_json(struct http_request *req, int code, json_t *root);
 enum status http_reply_stream(struct http_request *req, int code, const char *type, uint64_t size,
                               enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
                               void *state, void (*release)(void *state));
+
+struct http_live;
+/* A body that has no end in sight, such as server-sent events. `read` runs on the event thread, so
+ * from process memory only: OK with 1..len bytes; OK with none at the end; NEEDS_POOL when there is
+ * nothing now: the connection sleeps, holding no thread, until http_live_wake; anything else breaks
+ * the connection off. A client that does not take its bytes is not read for; whether it fell too
+ * far behind is for `read` to say. A sleeping connection notices the client's end at the next
+ * bytes only, so send some now and then. *out is to be woken until `release` was entered: take a
+ * lock in both. It is woken when the server drains (health_draining), and must then end. Event
+ * thread or pool. */
+enum status http_reply_live(struct http_request *req, const char *type,
+                            enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
+                            void *state, void (*release)(void *state), struct http_live **out);
+/* There may be something to read. Returns at once. Any thread. */
+void http_live_wake(struct http_live *live);

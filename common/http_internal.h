@@ -8,6 +8,7 @@
 #include "metrics.h"
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* A failed request's body up to this size is read and thrown away, so that the connection lives
@@ -42,9 +43,11 @@ struct http {
     char id_prefix[9];
     atomic_uint_fast64_t id_next;
     atomic_size_t in_flight; /* requests between their first line and their end */
-    atomic_size_t suspended; /* connections whose request is with the pool */
-    atomic_bool draining;    /* replies close their connection */
-    atomic_bool stopping;    /* nothing is suspended any more, queued jobs do not run */
+    atomic_size_t suspended; /* connections whose request is with the pool, or sleeps */
+    pthread_mutex_t live_lock;
+    struct http_live *live_first; /* every live reply, under live_lock */
+    atomic_bool draining;         /* replies close their connection */
+    atomic_bool stopping;         /* nothing is suspended any more, queued jobs do not run */
 };
 
 enum phase {
@@ -106,6 +109,7 @@ struct http_request {
     const void *bytes; /* of the reply: in `out` or static */
     size_t len;
     struct download *download;
+    struct http_live *live;
     char target[]; /* as it came over the wire */
 };
 
@@ -139,6 +143,8 @@ enum MHD_Result http_send(struct http_request *req);
 /* Write the reply on the socket itself, where libmicrohttpd allows none, and end our side. */
 void http_send_raw(struct http_request *req);
 void http_reply_clear(struct http_request *req);
+/* Clear, then set what every reply has. `type` may be NULL. */
+void http_reply_begin(struct http_request *req, int code, const char *type);
 bool http_has_reply_header(const struct http_request *req, const char *name);
 
 /* http_stream.c */
@@ -146,6 +152,13 @@ struct MHD_Response *http_download_response(struct http_request *req);
 /* Read the next piece. On the pool. */
 enum status http_download_fill(struct download *d);
 void http_download_free(struct download *d);
+/* Reset the connection and log why; what a content reader then returns. */
+ssize_t http_break_off(struct http_request *req, enum status why);
+
+/* http_live.c */
+struct MHD_Response *http_live_response(struct http_request *req);
+void http_live_free(struct http_live *live);
+void http_live_wake_all(struct http *h);
 
 /* http_peer.c: who is behind the proxies. */
 enum status http_proxies_parse(const char *list, struct http *h, struct strbuf *why);

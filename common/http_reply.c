@@ -97,9 +97,11 @@ void http_reply_clear(struct http_request *req)
     strbuf_reset(&req->out);
     http_download_free(req->download);
     req->download = NULL;
+    http_live_free(req->live);
+    req->live = NULL;
 }
 
-static void reply_begin(struct http_request *req, int code, const char *type)
+void http_reply_begin(struct http_request *req, int code, const char *type)
 {
     http_reply_clear(req);
     req->code = code;
@@ -117,7 +119,7 @@ static enum status reply_with(struct http_request *req, const void *bytes, size_
 enum status http_reply(struct http_request *req, int code, const char *type, const void *bytes,
                        size_t len)
 {
-    reply_begin(req, code, type);
+    http_reply_begin(req, code, type);
     strbuf_add(&req->out, bytes, len);
     return reply_with(req, req->out.bytes, req->out.len);
 }
@@ -125,7 +127,7 @@ enum status http_reply(struct http_request *req, int code, const char *type, con
 enum status http_reply_static(struct http_request *req, int code, const char *type,
                               const void *bytes, size_t len)
 {
-    reply_begin(req, code, type);
+    http_reply_begin(req, code, type);
     return reply_with(req, bytes, len);
 }
 
@@ -142,7 +144,7 @@ enum status http_reply_page(struct http_request *req, const struct embed_folder 
 
 enum status http_reply_json(struct http_request *req, int code, json_t *root)
 {
-    reply_begin(req, code, "application/json");
+    http_reply_begin(req, code, "application/json");
     json_write(&req->out, root);
     json_decref(root);
     return reply_with(req, req->out.bytes, req->out.len);
@@ -152,7 +154,7 @@ enum status http_reply_stream(struct http_request *req, int code, const char *ty
                               enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
                               void *state, void (*release)(void *state))
 {
-    reply_begin(req, code, type);
+    http_reply_begin(req, code, type);
     struct download *d = req->download = xcalloc(1, sizeof(*d));
     d->read = read;
     d->state = state;
@@ -222,7 +224,7 @@ void http_settle(struct http_request *req, enum status s)
         return;
     if (status_http(s) >= 500)
         log_failure(req, s);
-    reply_begin(req, status_http(s), "application/problem+json");
+    http_reply_begin(req, status_http(s), "application/problem+json");
     if (is_retryable(s))
         set_default_header(req, "Retry-After", "1");
     if (s == STATUS_UNAUTHENTICATED)
@@ -247,6 +249,7 @@ enum MHD_Result http_send(struct http_request *req)
     /* The bytes live as long as the request, and that is longer than the sending. */
     struct MHD_Response *r =
         req->download ? http_download_response(req)
+        : req->live   ? http_live_response(req)
                       : MHD_create_response_from_buffer(req->len, (void *)(uintptr_t)req->bytes,
                                                         MHD_RESPMEM_PERSISTENT);
     if (!r)

@@ -37,13 +37,13 @@ static void fill_job(void *arg)
 
 /* Reset the connection. A mere close would look like the end to an HTTP/1.0 client that was told
  * no length. */
-static ssize_t break_off(struct http_request *req)
+ssize_t http_break_off(struct http_request *req, enum status why)
 {
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(req->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
     log_error("reply_broken_off", F("route", req->match.route->pattern),
-              F("why", status_slug(req->download->failure)));
+              F("why", status_slug(why)));
     connect(info->connect_fd, &nobody, sizeof(nobody));
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
@@ -65,7 +65,7 @@ static ssize_t next_bytes(void *cls, uint64_t pos, char *out, size_t max)
     if (!d->failure && d->end)
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (d->failure || !http_suspend(req, fill_job, true))
-        return break_off(req);
+        return http_break_off(req, d->failure ? d->failure : STATUS_UNAVAILABLE);
     return 0;
 }
 
