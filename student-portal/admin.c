@@ -97,7 +97,10 @@ enum status patch_user(struct http_request *req)
         return STATUS_NOT_FOUND;
     if (strcmp(account, caller(req)->account) == 0)
         return http_fail(req, STATUS_CONFLICT, "one cannot change one's own role or standing");
-    st = users_change(portal.db, account, role, disabled, &user);
+    struct changes changes = CHANGES_INIT;
+    st = users_change(portal.db, account, role, disabled, &user, &changes);
+    invalidation_publish(portal.invalidation, &changes);
+    changes_release(&changes);
     if (st)
         return st;
     log_info("user_changed", F("account", (const char *)user.account),

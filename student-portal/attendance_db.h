@@ -2,32 +2,38 @@
  * UNAVAILABLE when it is down and OVERLOADED when it is busy. Texts in a row live during each(). */
 #pragma once
 #include "attendance.h"
-#include "db.h"
+#include "changes.h"
 #include "json.h"
+#include "users_db.h"
 
-/* One class session as one student sees it. */
-struct attendance_row {
-    const char *course, *title; /* NULL: enrolled nowhere */
-    int64_t session;            /* 0: the course has none yet */
-    const char *starts_at;      /* RFC 3339 */
-    enum mark mark;
+/* Class sessions, each course's together; in the order of code, time and id. */
+struct timetable {
+    struct class_session {
+        int64_t course_id, id;                  /* id 0: the course has none yet */
+        const char *course, *title, *starts_at; /* RFC 3339 */
+    } * at;
+    size_t n;
 };
-/* The rows of a student in the order of course and time, at least one; `course` NULL: of all
- * courses. *gen is the generation in the same snapshot. NOT_FOUND: no such student, or not
- * enrolled in `course`. */
-enum status attendance_of_student(struct db *db, int64_t student, const char *course,
-                                  void (*each)(void *ctx, const struct attendance_row *row),
-                                  void *ctx, int64_t *gen);
+/* What one student's page shows; all of it lives during the call it is given to. */
+struct attendance_page {
+    struct user user;
+    const char *courses;               /* ids of those enrolled in, "1,5", or NULL */
+    const char *marks;                 /* "<session> <enum mark>,...", or NULL */
+    const struct timetable *timetable; /* of these courses, and perhaps others */
+};
+/* The pages of those of `n` students (at most USERS_MAX) that there are, by one query and so in
+ * one snapshot, to each(ctx, page). */
+enum status attendance_load(struct db *db, const int64_t *students, size_t n,
+                            void (*each)(void *ctx, const struct attendance_page *page), void *ctx);
 
-/* Mark one student in one session. In one transaction: the student's generation is advanced, which
- * also makes marks of one student follow each other, and the row written. NOT_FOUND: that student
+/* Mark one student in one session, and note the change, in one transaction. NOT_FOUND: that student
  * is not enrolled in the session's course. */
 struct attendance_mark {
     int64_t session;
     const char *student; /* account */
     enum mark mark;
     int64_t by;
-    int64_t student_id, gen; /* out: what to invalidate */
+    struct changes changes; /* out: what to publish; the caller's to release */
 };
 enum status attendance_set(struct db *db, struct attendance_mark *mark);
 

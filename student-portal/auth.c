@@ -4,7 +4,6 @@
 #include "secret.h"
 #include "users_db.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* The __Host- prefix makes browsers refuse the cookie from anywhere but this host over TLS. */
@@ -30,7 +29,17 @@ void auth_set_cookie(struct http_request *req, const char *id)
 
 const struct user *caller(const struct http_request *req)
 {
-    return http_state(req);
+    return &caller_page(req)->user;
+}
+
+const struct near_entry *caller_page(const struct http_request *req)
+{
+    return ((struct visit *)http_state(req))->entry;
+}
+
+const char *caller_page_source(const struct http_request *req)
+{
+    return ((struct visit *)http_state(req))->how;
 }
 
 static bool changes_state(const struct http_request *req)
@@ -53,47 +62,90 @@ static enum status check_csrf(struct http_request *req, const char *id)
     return STATUS_OK;
 }
 
-/* The session's user when both still stand; UNAUTHENTICATED otherwise. */
-static enum status standing_user(const char *id, struct user *user)
+static bool is_standing(const struct user *user, const struct session *session)
+{
+    return !user->disabled && user->session_gen == session->gen;
+}
+
+/* Ask Redis and the database. */
+static enum status find_user(struct visit *v)
 {
     struct session session;
-    enum status st = session_find(portal.sessions, id, &session);
+    struct user user;
+    enum status st = session_find(portal.sessions, v->session_id, &session);
     if (!st)
-        st = users_get(portal.db, session.user_id, user);
-    if (st == STATUS_NOT_FOUND || (!st && (user->disabled || user->session_gen != session.gen))) {
-        session_forget(portal.sessions, id);
+        st = users_get(portal.db, session.user_id, &user);
+    if (st == STATUS_NOT_FOUND || (!st && !is_standing(&user, &session))) {
+        session_forget(portal.sessions, v->session_id);
         st = STATUS_UNAUTHENTICATED;
     }
+    if (!st)
+        v->entry = near_entry_new(&user, NULL, 0);
     return st;
 }
 
-static void admit(struct http_request *req, const struct user *user, struct principal *who)
+/* Ask this process' memory; it only admits. */
+static bool find_page(struct visit *v)
 {
-    struct user *kept = xmalloc(sizeof(*kept));
-    *kept = *user;
-    http_set_state(req, kept, free);
-    snprintf(who->id, sizeof(who->id), "%s", user->account);
-    who->roles = user->role;
+    struct session session;
+    if (session_peek(portal.sessions, v->session_id, &session))
+        return false;
+    v->entry = near_get(portal.near, session.user_id);
+    if (v->entry && is_standing(&v->entry->user, &session)) {
+        v->how = fills_near_hit(portal.fills);
+        return true;
+    }
+    near_entry_unref(v->entry);
+    v->entry = NULL;
+    return false;
 }
 
-enum status authenticate(struct http_request *req, struct principal *who)
+/* A visit for the session of the cookie. */
+static enum status begin_visit(struct http_request *req, struct visit **out)
 {
     char id[SESSION_ID_SIZE];
-    struct user user;
     bool found;
     enum status st = auth_session_id(req, id, &found);
     if (!st && !found)
         st = STATUS_UNAUTHENTICATED;
-    if (!st && !http_on_pool(req))
-        return STATUS_NEEDS_POOL;
-    if (!st)
-        st = standing_user(id, &user);
+    if (st)
+        return st;
+    *out = xcalloc(1, sizeof(**out));
+    memcpy((*out)->session_id, id, sizeof(id));
+    secret_wipe(id, sizeof(id));
+    http_set_state(req, *out, visit_release);
+    return STATUS_OK;
+}
+
+/* Called twice for one request, when it was left to the loader or the pool. */
+static enum status find_caller(struct http_request *req, struct visit **out)
+{
+    bool page = http_route(req)->run == INLINE_OR_POOL;
+    struct visit *v = *out = http_state(req);
+    if (!v) {
+        enum status st = begin_visit(req, out);
+        v = *out;
+        if (st || (page && find_page(v)))
+            return st;
+        if (page)
+            return http_leave(req, loader_keep, portal.loader);
+    }
+    if (page)
+        return v->st;
+    return http_on_pool(req) ? find_user(v) : STATUS_NEEDS_POOL;
+}
+
+enum status authenticate(struct http_request *req, struct principal *who)
+{
+    struct visit *v = NULL;
+    enum status st = find_caller(req, &v);
     if (st == STATUS_UNAUTHENTICATED)
         http_set_header(req, "WWW-Authenticate", "Cookie");
     if (!st)
-        st = check_csrf(req, id);
-    if (!st)
-        admit(req, &user, who);
-    secret_wipe(id, sizeof(id));
-    return st;
+        st = check_csrf(req, v->session_id);
+    if (st)
+        return st;
+    snprintf(who->id, sizeof(who->id), "%s", v->entry->user.account);
+    who->roles = v->entry->user.role;
+    return STATUS_OK;
 }

@@ -1,236 +1,211 @@
 #include "cache.h"
-#include "log.h"
-#include "metrics.h"
 #include "secret.h"
-#include <pthread.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
-enum { WAIT_S = 5 };
-
-#define NAME "student-portal; "
-static const char hit[] = NAME "hit";
-static const char stored[] = NAME "fwd=miss; stored";
-static const char not_stored[] = NAME "fwd=miss";
-static const char collapsed[] = NAME "fwd=miss; collapsed";
-static const char bypass[] = NAME "fwd=bypass";
-static const char redis_down[] = NAME "fwd=bypass; detail=redis-down";
-
-/* KEYS[1] the entry; ARGV: generation, body, ms to live. */
+/* KEYS: entry and lease, in turns. ARGV: who takes the lease, ms it lasts. */
+static const char fetch_script[] =
+    "local out = {}\n"
+    "for i = 1, #KEYS, 2 do\n"
+    "  local e = redis.pcall('HMGET', KEYS[i], 'gen', 'body')\n"
+    "  if not e.err and e[1] and e[2] then\n"
+    "    out[#out + 1] = {e[1], e[2], redis.call('PTTL', KEYS[i])}\n"
+    "  elseif redis.pcall('SET', KEYS[i + 1], ARGV[1], 'NX', 'PX', ARGV[2])\n"
+    "      or redis.pcall('GET', KEYS[i + 1]) == ARGV[1] then\n"
+    "    out[#out + 1] = 1\n" /* also where Redis is full and cannot keep a lease */
+    "  else\n"
+    "    out[#out + 1] = 0\n"
+    "  end\n"
+    "end\n"
+    "return out\n";
+/* KEYS as above. ARGV: who holds the lease; for each key generation, body or '', ms to live. */
 static const char store_script[] =
-    "local gen = tonumber(redis.call('HGET', KEYS[1], 'gen') or '')\n"
-    "if gen and gen > tonumber(ARGV[1]) then return 0 end\n"
-    "redis.call('HSET', KEYS[1], 'gen', ARGV[1], 'body', ARGV[2])\n"
-    "redis.call('PEXPIRE', KEYS[1], ARGV[3])\n"
-    "return 1\n";
-/* KEYS[1] the entry; ARGV: generation, ms to live. */
-static const char advance_script[] =
-    "local gen = tonumber(redis.call('HGET', KEYS[1], 'gen') or '')\n"
-    "if gen and gen >= tonumber(ARGV[1]) then return 0 end\n"
-    "redis.call('DEL', KEYS[1])\n"
-    "redis.call('HSET', KEYS[1], 'gen', ARGV[1])\n"
-    "redis.call('PEXPIRE', KEYS[1], ARGV[2])\n"
-    "return 1\n";
-
-/* One look-up under way, and its outcome for those who wait. */
-struct flight {
-    struct flight *next;
-    int64_t student;
-    unsigned users;
-    bool landed;
-    enum status st;
-    struct strbuf body;
-    int64_t gen;
-    const char *how;
-};
+    "local out = {}\n"
+    "for i = 1, #KEYS, 2 do\n"
+    "  local a, stored = (i - 1) / 2 * 3 + 2, 0\n"
+    "  if ARGV[a + 1] ~= '' then\n"
+    "    local known = redis.pcall('HGET', KEYS[i], 'gen')\n"
+    "    if type(known) == 'table' then redis.call('DEL', KEYS[i]) known = '' end\n"
+    "    known = tonumber(known or '')\n"
+    "    if not (known and known > tonumber(ARGV[a])) then\n"
+    "      local r = redis.pcall('HSET', KEYS[i], 'gen', ARGV[a], 'body', ARGV[a + 1])\n"
+    "      if type(r) == 'number' then\n"
+    "        redis.call('PEXPIRE', KEYS[i], ARGV[a + 2])\n"
+    "        stored = 1\n"
+    "      end\n"
+    "    end\n"
+    "  end\n"
+    "  if redis.pcall('GET', KEYS[i + 1]) == ARGV[1] then redis.call('DEL', KEYS[i + 1]) end\n"
+    "  out[#out + 1] = stored\n"
+    "end\n"
+    "return out\n";
+/* KEYS: entries. ARGV: channel, message, ms to live; for each key the generation. The body goes
+ * first, and only then what needs memory. */
+static const char advance_script[] = "for i = 1, #KEYS do\n"
+                                     "  local known = redis.pcall('HGET', KEYS[i], 'gen')\n"
+                                     "  known = type(known) ~= 'table' and tonumber(known or '')\n"
+                                     "  if not (known and known >= tonumber(ARGV[i + 3])) then\n"
+                                     "    redis.call('DEL', KEYS[i])\n"
+                                     "    redis.pcall('HSET', KEYS[i], 'gen', ARGV[i + 3])\n"
+                                     "    redis.pcall('PEXPIRE', KEYS[i], ARGV[3])\n"
+                                     "  end\n"
+                                     "end\n"
+                                     "redis.call('PUBLISH', ARGV[1], ARGV[2])\n"
+                                     "return 1\n";
 
 struct cache {
     struct redis *redis;
-    bool on;
-    cache_load *load;
-    void *ctx;
-    pthread_mutex_t lock;
-    pthread_cond_t landed;
-    struct flight *flights; /* that one can join; at most one a student */
-    struct metric *hits, *misses, *bypasses;
+    char me[17]; /* in leases */
 };
 
-struct cache *cache_new(struct redis *redis, bool on, cache_load *load, void *ctx)
+struct cache *cache_new(struct redis *redis)
 {
     struct cache *c = xcalloc(1, sizeof(*c));
     c->redis = redis;
-    c->on = on;
-    c->load = load;
-    c->ctx = ctx;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&c->landed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
-    pthread_mutex_init(&c->lock, NULL);
-    static const char name[] = "portal_cache_requests_total";
-    static const char help[] = "Look-ups of a student's attendance by where the answer came from";
-    c->hits = metric_counter(name, "result=\"hit\"", help);
-    c->misses = metric_counter(name, "result=\"miss\"", help);
-    c->bypasses = metric_counter(name, "result=\"bypass\"", help);
+    random_hex(c->me, sizeof(c->me) / 2);
     return c;
 }
 
 void cache_free(struct cache *c)
 {
-    if (!c)
-        return;
-    pthread_cond_destroy(&c->landed);
-    pthread_mutex_destroy(&c->lock);
     free(c);
 }
 
-static long long ttl_ms(void)
+/* --- an EVAL that is put together ------------------------------------------------------------ */
+
+enum { KEY_SIZE = 48, WORDS_MAX = 4 + CACHE_KEYS_MAX * 5 };
+
+struct eval {
+    int argc;
+    const char *argv[WORDS_MAX];
+    size_t lengths[WORDS_MAX];
+    char keys[2 * CACHE_KEYS_MAX][KEY_SIZE], numbers[2 * CACHE_KEYS_MAX][24];
+    size_t key_count, number_count;
+    char count[24];
+};
+
+static void add(struct eval *e, const char *bytes, size_t len)
 {
-    uint16_t jitter;
-    secret_random(&jitter, sizeof(jitter));
-    return CACHE_TTL_S * (1000LL - jitter % 100);
+    e->argv[e->argc] = bytes;
+    e->lengths[e->argc++] = len;
 }
 
-/* OK with the body and *gen, NOT_FOUND, or UNAVAILABLE. */
-static enum status fetch(struct cache *c, int64_t student, struct strbuf *body, int64_t *gen)
+static void begin(struct eval *e, const char *script, size_t keys)
 {
-    struct redis_reply *reply = NULL;
-    if (redis_command(c->redis, &reply, "HMGET portal:attendance:%lld gen body",
-                      (long long)student))
-        return STATUS_UNAVAILABLE;
+    e->argc = 0;
+    e->key_count = e->number_count = 0;
+    snprintf(e->count, sizeof(e->count), "%zu", keys);
+    add(e, "EVAL", 4);
+    add(e, script, strlen(script));
+    add(e, e->count, strlen(e->count));
+}
+
+static void add_key(struct eval *e, const char *kind, int64_t student)
+{
+    char *key = e->keys[e->key_count++];
+    int len = snprintf(key, KEY_SIZE, "portal:%s:%" PRId64, kind, student);
+    add(e, key, (size_t)len);
+}
+
+static void add_number(struct eval *e, int64_t value)
+{
+    char *text = e->numbers[e->number_count++];
+    int len = snprintf(text, sizeof(e->numbers[0]), "%" PRId64, value);
+    add(e, text, (size_t)len);
+}
+
+static void add_keys(struct eval *e, struct cached *const *keys, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        add_key(e, "attendance", keys[i]->student);
+        add_key(e, "lease", keys[i]->student);
+    }
+}
+
+/* --- the three scripts ----------------------------------------------------------------------- */
+
+static void read_cached(const struct redis_reply *reply, struct cached *out)
+{
     size_t len;
-    const char *generation = redis_str(redis_at(reply, 0), NULL);
-    const char *bytes = redis_str(redis_at(reply, 1), &len);
-    bool found = generation && bytes;
-    if (found) {
-        *gen = strtoll(generation, NULL, 10);
-        strbuf_add(body, bytes, len);
-    }
-    redis_reply_free(reply);
-    return found ? STATUS_OK : STATUS_NOT_FOUND;
-}
-
-static bool store(struct cache *c, int64_t student, const struct strbuf *body, int64_t gen)
-{
-    struct redis_reply *reply = NULL;
-    enum status st = redis_command(
-        c->redis, &reply, "EVAL %s 1 portal:attendance:%lld %lld %b %lld", store_script,
-        (long long)student, (long long)gen, body->bytes, body->len, ttl_ms());
-    bool done = !st && redis_int(reply) == 1;
-    redis_reply_free(reply);
-    return done;
-}
-
-void cache_invalidate(struct cache *c, int64_t student, int64_t gen)
-{
-    if (redis_command(c->redis, NULL, "EVAL %s 1 portal:attendance:%lld %lld %lld", advance_script,
-                      (long long)student, (long long)gen, CACHE_TTL_S * 1000LL))
-        log_warn("invalidation_lost", F("student", student), F("generation", gen));
-}
-
-/* Redis, then the database. What was loaded is stored only over the connection it began under: a
- * Redis that restarted meanwhile has forgotten which generations it has seen. */
-static void look_up(struct cache *c, struct flight *f, int64_t floor)
-{
-    uint64_t epoch = redis_epoch(c->redis);
-    enum status cached = fetch(c, f->student, &f->body, &f->gen);
-    f->how = hit;
-    if (!cached && f->gen >= floor)
+    const char *body = redis_str(redis_at(reply, 1), &len);
+    if (!body) {
+        out->found = redis_int(reply) ? CACHED_LEASE : CACHED_BUSY;
         return;
-    strbuf_reset(&f->body);
-    f->st = c->load(c->ctx, f->student, &f->body, &f->gen);
-    f->how = not_stored;
-    if (cached == STATUS_UNAVAILABLE)
-        f->how = redis_down;
-    else if (!f->st && redis_epoch(c->redis) == epoch && store(c, f->student, &f->body, f->gen))
-        f->how = stored;
-}
-
-static struct flight *join(struct cache *c, int64_t student, bool *leads)
-{
-    struct flight *f = c->flights;
-    while (f && f->student != student)
-        f = f->next;
-    *leads = !f;
-    if (!f) {
-        f = xcalloc(1, sizeof(*f));
-        f->student = student;
-        f->next = c->flights;
-        c->flights = f;
     }
-    f->users++;
-    return f;
+    out->found = CACHED_BODY;
+    out->gen = strtoll(redis_str(redis_at(reply, 0), NULL), NULL, 10);
+    out->ttl_ms = redis_int(redis_at(reply, 2));
+    strbuf_add(&out->body, body, len);
 }
 
-/* Nobody joins it any more; who waits may read it. */
-static void land(struct cache *c, struct flight *f)
+enum status cache_fetch(struct cache *c, struct cached *const *keys, size_t n)
 {
-    struct flight **at = &c->flights;
-    while (*at != f)
-        at = &(*at)->next;
-    *at = f->next;
-    f->landed = true;
-    pthread_cond_broadcast(&c->landed);
-}
-
-static bool wait_landed(struct cache *c, const struct flight *f)
-{
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += WAIT_S;
-    while (!f->landed)
-        if (pthread_cond_timedwait(&c->landed, &c->lock, &deadline))
-            return f->landed;
-    return true;
-}
-
-static void leave(struct flight *f)
-{
-    if (--f->users)
-        return;
-    strbuf_release(&f->body);
-    free(f);
-}
-
-/* Lead a look-up or share another's. CONTENDED when that one began too early to know `floor`. */
-static enum status fly(struct cache *c, int64_t student, int64_t floor, struct strbuf *body,
-                       const char **how)
-{
-    bool leads;
-    enum status st = STATUS_TIMEOUT;
-    pthread_mutex_lock(&c->lock);
-    struct flight *f = join(c, student, &leads);
-    if (leads) {
-        pthread_mutex_unlock(&c->lock);
-        look_up(c, f, floor);
-        pthread_mutex_lock(&c->lock);
-        land(c, f);
-    }
-    if (wait_landed(c, f)) {
-        st = !f->st && f->gen < floor ? STATUS_CONTENDED : f->st;
-        *how = leads || f->how == hit ? f->how : collapsed;
-        if (!st)
-            strbuf_add(body, f->body.bytes, f->body.len);
-    }
-    leave(f);
-    pthread_mutex_unlock(&c->lock);
+    struct eval e;
+    struct redis_reply *reply;
+    begin(&e, fetch_script, 2 * n);
+    add_keys(&e, keys, n);
+    add(&e, c->me, strlen(c->me));
+    add_number(&e, CACHE_LEASE_MS);
+    enum status st = redis_command_argv(c->redis, 0, &reply, e.argc, e.argv, e.lengths);
+    if (!st && redis_count(reply) != n)
+        st = STATUS_UNAVAILABLE;
+    for (size_t i = 0; i < n && !st; i++)
+        read_cached(redis_at(reply, i), keys[i]);
+    redis_reply_free(reply);
     return st;
 }
 
-enum status cache_get(struct cache *c, int64_t student, int64_t floor, struct strbuf *body,
-                      const char **how)
+static int64_t ttl_ms(void)
 {
-    int64_t gen;
-    if (!c->on) {
-        *how = bypass;
-        metric_add(c->bypasses, 1);
-        return c->load(c->ctx, student, body, &gen);
+    uint16_t jitter;
+    secret_random(&jitter, sizeof(jitter));
+    return CACHE_TTL_S * (INT64_C(1000) - jitter % 100);
+}
+
+void cache_store(struct cache *c, uint64_t epoch, struct cached *const *keys, size_t n)
+{
+    struct eval e;
+    struct redis_reply *reply;
+    begin(&e, store_script, 2 * n);
+    add_keys(&e, keys, n);
+    add(&e, c->me, strlen(c->me));
+    for (size_t i = 0; i < n; i++) {
+        add_number(&e, keys[i]->gen);
+        add(&e, strbuf_cstr(&keys[i]->body), keys[i]->body.len);
+        add_number(&e, ttl_ms());
     }
-    enum status st = fly(c, student, floor, body, how);
-    for (int again = 0; st == STATUS_CONTENDED && again < 3; again++)
-        st = fly(c, student, floor, body, how);
-    if (!st)
-        metric_add(*how == hit ? c->hits : *how == redis_down ? c->bypasses : c->misses, 1);
-    return st == STATUS_CONTENDED ? STATUS_OVERLOADED : st;
+    redis_command_argv(c->redis, epoch, &reply, e.argc, e.argv, e.lengths);
+    for (size_t i = 0; i < n; i++)
+        keys[i]->stored = redis_int(redis_at(reply, i)) == 1;
+    redis_reply_free(reply);
+}
+
+static enum status advance(struct cache *c, const struct change *at, size_t n)
+{
+    struct eval e;
+    struct strbuf ids = STRBUF_INIT;
+    begin(&e, advance_script, n);
+    for (size_t i = 0; i < n; i++) {
+        add_key(&e, "attendance", at[i].student);
+        strbuf_addf(&ids, "%s%" PRId64, i ? " " : "", at[i].student);
+    }
+    add(&e, CACHE_CHANNEL, strlen(CACHE_CHANNEL));
+    add(&e, ids.bytes, ids.len);
+    add_number(&e, CACHE_TTL_S * INT64_C(1000));
+    for (size_t i = 0; i < n; i++)
+        add_number(&e, at[i].gen);
+    enum status st = redis_command_argv(c->redis, 0, NULL, e.argc, e.argv, e.lengths);
+    strbuf_release(&ids);
+    return st;
+}
+
+enum status cache_advance(struct cache *c, const struct changes *list)
+{
+    enum status st = STATUS_OK;
+    for (size_t i = 0; i < list->n && !st; i += CACHE_KEYS_MAX)
+        st = advance(c, &list->at[i],
+                     list->n - i < CACHE_KEYS_MAX ? list->n - i : (size_t)CACHE_KEYS_MAX);
+    return st;
 }

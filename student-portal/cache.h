@@ -1,35 +1,37 @@
-/* What /me/attendance answers, kept in Redis, and right as well as fast.
+/* Bodies of GET /me/attendance in Redis, shared by all processes. Each carries the generation of
+ * the snapshot it was read in; whoever uses one compares that with the student's row. So a lost
+ * invalidation, or a Redis rolled back to yesterday, costs a miss and never a wrong answer.
  *
- * The generation is users.attendance_gen: it is advanced in the transaction of every change to
- * what a student sees. An entry carries the generation it was read under, in one snapshot with the
- * rows. Redis keeps the highest generation seen of a key: a fill below it is not stored, so a
- * slow fill cannot bury a newer mark, and an invalidation leaves the new generation behind without
- * a body. A caller names the generation it knows from the database, and gets nothing older: so a
- * lost invalidation or a Redis rolled back to yesterday costs a miss, never a wrong answer.
- *
- * One look-up per student at a time in this process: the others wait for it and share its outcome.
+ * A lease on a key is taken with the miss, so that one process fills it and the others wait.
  * Worker threads only. */
 #pragma once
+#include "changes.h"
 #include "redis.h"
-#include "status.h"
-#include "strbuf.h"
-#include <stdbool.h>
-#include <stdint.h>
 
-enum { CACHE_TTL_S = 300 }; /* at most; each entry lives up to a tenth shorter, at random */
+enum {
+    CACHE_TTL_S = 300, /* at most; each entry lives up to a tenth shorter, at random */
+    CACHE_LEASE_MS = 2000,
+    CACHE_KEYS_MAX = 64, /* in one call */
+};
+#define CACHE_CHANNEL "portal:changed" /* ids of students, a blank between them */
 
 struct cache;
-
-/* Append the body from the database, and the generation of the same snapshot. */
-typedef enum status cache_load(void *ctx, int64_t student, struct strbuf *body, int64_t *gen);
-
-/* Off: every cache_get loads. Invalidations are sent all the same: others may have theirs on. */
-struct cache *cache_new(struct redis *redis, bool on, cache_load *load, void *ctx);
+struct cache *cache_new(struct redis *redis);
 void cache_free(struct cache *c); /* NULL is fine */
 
-/* Append the body, of generation `floor` or later. `how` gets the value of a Cache-Status header
- * (RFC 9211), static. What `load` returns; TIMEOUT when the look-up of another took too long. */
-enum status cache_get(struct cache *c, int64_t student, int64_t floor, struct strbuf *body,
-                      const char **how);
-/* A change of generation `gen` was committed. */
-void cache_invalidate(struct cache *c, int64_t student, int64_t gen);
+struct cached {
+    int64_t student;
+    /* What a fetch found: a body, a lease for us, or somebody else's lease. */
+    enum { CACHED_BODY, CACHED_LEASE, CACHED_BUSY } found;
+    int64_t gen, ttl_ms;
+    struct strbuf body;
+    bool stored;
+};
+
+/* One trip to Redis for up to CACHE_KEYS_MAX keys. UNAVAILABLE. Bodies are appended. */
+enum status cache_fetch(struct cache *c, struct cached *const *keys, size_t n);
+/* Store the bodies that are not empty and whose generation is not below the one that Redis knows,
+ * only on a connection of `epoch`, and give our leases back. Sets `stored`. */
+void cache_store(struct cache *c, uint64_t epoch, struct cached *const *keys, size_t n);
+/* Let no body below these generations stand, and say so on CACHE_CHANNEL. UNAVAILABLE. */
+enum status cache_advance(struct cache *c, const struct changes *list);

@@ -96,9 +96,10 @@ enum status put_attendance(struct http_request *req)
         st = read_mark(req, &mark.mark);
     if (!st)
         st = attendance_set(portal.db, &mark);
+    invalidation_publish(portal.invalidation, &mark.changes);
+    changes_release(&mark.changes);
     if (st)
         return st;
-    cache_invalidate(portal.cache, mark.student_id, mark.gen);
     return http_reply_json(req, 200,
                            json_pack("{s:s, s:s, s:s, s:s}", "session", http_param(req, "session"),
                                      "student", mark.student, "mark", mark_name(mark.mark),

@@ -154,7 +154,10 @@ enum status post_logout(struct http_request *req)
     char id[SESSION_ID_SIZE];
     bool found;
     struct user user;
-    enum status st = users_change(portal.db, caller(req)->account, 0, -1, &user);
+    struct changes changes = CHANGES_INIT;
+    enum status st = users_change(portal.db, caller(req)->account, 0, -1, &user, &changes);
+    invalidation_publish(portal.invalidation, &changes);
+    changes_release(&changes);
     if (st)
         return st;
     if (auth_session_id(req, id, &found) == STATUS_OK && found)

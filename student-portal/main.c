@@ -6,18 +6,20 @@
 #include "routes.h"
 #include "service.h"
 #include "student-portal_embed.h"
-#include "student.h"
 #include <string.h>
 
 static const char *listen_at, *mysql_url, *redis_url, *proxies;
-static int64_t threads, connections, idle_s, absolute_s, hash_threads, hash_queue;
+static int64_t threads, connections, idle_s, absolute_s, hash_threads, hash_queue, near_places;
 static bool cache_on;
 
 static const struct config_option options[] = {
     {"PORTAL_LISTEN", CONFIG_LISTEN, &listen_at, "127.0.0.1:8400", "address and port", 0, 0, NULL},
     {"MYSQL_URL", CONFIG_URL, &mysql_url, NULL, "mysql://user:pass@host:3306/db", 1, 0, "mysql"},
     {"REDIS_URL", CONFIG_URL, &redis_url, NULL, "redis://:pass@host:6379/0", 1, 0, "redis|rediss"},
-    {"PORTAL_CACHE", CONFIG_BOOL, &cache_on, "1", "keep attendance in Redis", 0, 0, NULL},
+    {"PORTAL_CACHE", CONFIG_BOOL, &cache_on, "1", "keep attendance in memory and in Redis", 0, 0,
+     NULL},
+    {"PORTAL_NEAR", CONFIG_INT, &near_places, "16384", "students kept in memory; 0: none", 0,
+     1000000, NULL},
     {"PORTAL_WORKERS", CONFIG_INT, &threads, "16", "threads for requests", 1, 256, NULL},
     {"PORTAL_CONNECTIONS", CONFIG_INT, &connections, "20000", "clients at once", 1, 1000000, NULL},
     {"PORTAL_HASH_THREADS", CONFIG_INT, &hash_threads, "2", "passwords hashed at once, 19 MiB each",
@@ -32,6 +34,28 @@ static const struct config_option options[] = {
 };
 
 static struct workers *workers;
+
+static void open_caches(void)
+{
+    struct strbuf why = STRBUF_INIT;
+    portal.near = near_new((size_t)near_places);
+    portal.cache = cache_new(portal.redis);
+    const struct invalidation_options invalidation = {.redis_url = redis_url,
+                                                      .redis = portal.redis,
+                                                      .db = portal.db,
+                                                      .cache = portal.cache,
+                                                      .near = portal.near,
+                                                      .use_near = cache_on && near_places};
+    if (invalidation_new(&invalidation, &portal.invalidation, &why))
+        service_die("REDIS_URL", &why);
+    const struct fills_options fills = {.redis = portal.redis,
+                                        .db = portal.db,
+                                        .cache = portal.cache,
+                                        .near = portal.near,
+                                        .use_cache = cache_on};
+    portal.fills = fills_new(&fills);
+    portal.loader = loader_new(portal.sessions, portal.fills, portal.near);
+}
 
 static void open_stores(void)
 {
@@ -48,7 +72,7 @@ static void open_stores(void)
     portal.sessions = sessions_new(portal.redis, idle_s, absolute_s);
     portal.session_absolute_s = absolute_s;
     portal.throttle = throttle_new();
-    portal.cache = cache_new(portal.redis, cache_on, load_attendance, NULL);
+    open_caches();
     portal.hashing = workers_new("hashing", (size_t)hash_threads, (size_t)hash_queue);
     workers = workers_new("requests", (size_t)threads, 2048);
 }
@@ -75,7 +99,11 @@ static void close_stores(void)
 {
     workers_free(workers);
     workers_free(portal.hashing);
+    loader_free(portal.loader);
+    fills_free(portal.fills);
+    invalidation_free(portal.invalidation);
     cache_free(portal.cache);
+    near_free(portal.near);
     throttle_free(portal.throttle);
     sessions_free(portal.sessions);
     redis_free(portal.redis);

@@ -1,9 +1,9 @@
 /* What the handlers work with; main.c makes it, before the server starts, and nobody changes it
  * afterwards. */
 #pragma once
-#include "cache.h"
-#include "db.h"
-#include "redis.h"
+#include "fill.h"
+#include "invalidation.h"
+#include "loader.h"
 #include "session.h"
 #include "throttle.h"
 #include "workers.h"
@@ -13,7 +13,11 @@ struct portal {
     struct redis *redis;
     struct sessions *sessions;
     struct throttle *throttle;
+    struct near *near;
     struct cache *cache;
+    struct invalidation *invalidation;
+    struct fills *fills;
+    struct loader *loader;
     struct workers *hashing; /* the bound on passwords hashed at once and waiting */
     int64_t session_absolute_s;
 };

@@ -16,7 +16,7 @@ const struct route portal_routes[] = {
     {POST, "/logout", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, post_logout, NULL},
     {GET, "/me", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, get_me, NULL},
 
-    {GET, "/me/attendance", STUDENT, SELF, BLOCKING, get_own_attendance, NULL},
+    {GET, "/me/attendance", STUDENT, SELF, INLINE_OR_POOL, get_own_attendance, NULL},
     {GET, "/me/attendance/{course}", STUDENT, SELF, BLOCKING, get_own_course, NULL},
 
     {GET, "/courses", FACULTY, SELF, BLOCKING, get_courses, NULL},

@@ -10,16 +10,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KNOWN_PLACES = 16384, DIGEST = 32 };
+enum { KNOWN_PLACES = 65536, DIGEST = 32, RENEW_MS = 60 * 1000, KEY_SIZE = 80 };
+
+/* ARGV: ms to live. What is no string is no session. */
+static const char find_script[] = "local out = {}\n"
+                                  "for i = 1, #KEYS do\n"
+                                  "  local v = redis.pcall('GETEX', KEYS[i], 'PX', ARGV[1])\n"
+                                  "  out[i] = type(v) == 'string' and v or ''\n"
+                                  "end\n"
+                                  "return out\n";
 
 struct known {
     struct session session;
     int64_t seen_ms;
+    int64_t renewed_ms; /* in Redis */
 };
 
 struct sessions {
     struct redis *redis;
-    int64_t idle_ms, absolute_ms;
+    int64_t idle_ms, absolute_ms, renew_ms;
     pthread_mutex_t lock;
     struct memo *known; /* digest -> struct known: what goes on while Redis is down */
 };
@@ -30,6 +39,7 @@ struct sessions *sessions_new(struct redis *redis, int64_t idle_s, int64_t absol
     s->redis = redis;
     s->idle_ms = idle_s * 1000;
     s->absolute_ms = absolute_s * 1000;
+    s->renew_ms = s->idle_ms / 16 < RENEW_MS ? s->idle_ms / 16 : RENEW_MS;
     pthread_mutex_init(&s->lock, NULL);
     s->known = memo_new(KNOWN_PLACES, sizeof(struct known));
     return s;
@@ -55,30 +65,37 @@ static void encode(const uint8_t bytes[DIGEST], char out[SESSION_ID_SIZE])
 
 struct key {
     uint8_t digest[DIGEST];
-    struct strbuf text; /* in Redis */
+    char text[KEY_SIZE]; /* in Redis */
 };
 
 /* False for what cannot be an id. */
 static bool key_init(struct key *key, const char *id)
 {
     struct strbuf bytes = STRBUF_INIT;
-    *key = (struct key){.text = STRBUF_INIT};
     bool ok = base64url_decode(&bytes, id, strlen(id)) == STATUS_OK && bytes.len == DIGEST;
-    if (ok) {
+    if (ok)
         secret_sha256(bytes.bytes, DIGEST, key->digest);
-        strbuf_addstr(&key->text, "portal:session:");
-        hex_encode(&key->text, key->digest, DIGEST);
+    if (bytes.bytes)
         secret_wipe(bytes.bytes, bytes.len);
-    }
     strbuf_release(&bytes);
     return ok;
+}
+
+static void key_write(struct key *key)
+{
+    struct strbuf text = STRBUF_INIT;
+    strbuf_addstr(&text, "portal:session:");
+    hex_encode(&text, key->digest, DIGEST);
+    memcpy(key->text, text.bytes, text.len + 1);
+    strbuf_release(&text);
 }
 
 static void remember(struct sessions *s, const struct key *key, const struct session *session)
 {
     pthread_mutex_lock(&s->lock);
     struct known *known = memo_put(s->known, key->digest);
-    *known = (struct known){*session, clock_unix_ms()};
+    int64_t now = clock_unix_ms();
+    *known = (struct known){*session, now, now};
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -131,43 +148,101 @@ enum status session_create(struct sessions *s, int64_t user_id, int64_t gen,
     encode(bytes, id);
     secret_wipe(bytes, sizeof(bytes));
     key_init(&key, id);
+    key_write(&key);
     char value[64];
     snprintf(value, sizeof(value), "%" PRId64 " %" PRId64 " %" PRId64, user_id, gen,
              session.created_ms);
-    enum status st = redis_command(s->redis, NULL, "SET %s %s PX %lld", key.text.bytes, value,
-                                   (long long)s->idle_ms);
+    enum status st =
+        redis_command(s->redis, NULL, "SET %s %s PX %lld", key.text, value, (long long)s->idle_ms);
     if (!st)
         remember(s, &key, &session);
-    strbuf_release(&key.text);
     return st ? STATUS_UNAVAILABLE : STATUS_OK;
 }
 
-static enum status look_up(struct sessions *s, const struct key *key, struct session *out)
+static enum status check_age(const struct sessions *s, const struct session *session)
+{
+    bool over = clock_unix_ms() - session->created_ms >= s->absolute_ms;
+    return over ? STATUS_UNAUTHENTICATED : STATUS_OK;
+}
+
+/* What Redis says of one: its text, or "". */
+static enum status settle(struct sessions *s, const struct key *key, const char *text,
+                          struct session *out)
+{
+    if (!read_session(text, out)) {
+        forget(s, key);
+        return STATUS_UNAUTHENTICATED;
+    }
+    remember(s, key, out);
+    return STATUS_OK;
+}
+
+/* Ask Redis for the keys whose status is OK. NULL: it cannot say. */
+static struct redis_reply *ask(const struct sessions *s, const struct key *keys, size_t n,
+                               const enum status *st)
 {
     struct redis_reply *reply = NULL;
-    if (redis_command(s->redis, &reply, "GETEX %s PX %lld", key->text.bytes, (long long)s->idle_ms))
-        return recall(s, key, out);
-    enum status st = STATUS_OK;
-    if (read_session(redis_str(reply, NULL), out)) {
-        remember(s, key, out);
-    } else {
-        forget(s, key);
-        st = STATUS_UNAUTHENTICATED;
+    const char *argv[4 + SESSIONS_MAX] = {"EVAL", find_script};
+    size_t lengths[4 + SESSIONS_MAX];
+    char count[24], idle[24];
+    int argc = 3;
+    for (size_t i = 0; i < n; i++)
+        if (!st[i])
+            argv[argc++] = keys[i].text;
+    snprintf(count, sizeof(count), "%d", argc - 3);
+    snprintf(idle, sizeof(idle), "%" PRId64, s->idle_ms);
+    argv[2] = count;
+    argv[argc++] = idle;
+    for (int i = 0; i < argc; i++)
+        lengths[i] = strlen(argv[i]);
+    redis_command_argv(s->redis, 0, &reply, argc, argv, lengths);
+    return reply;
+}
+
+void sessions_find(struct sessions *s, const char *const *ids, size_t n, struct session *out,
+                   enum status *st)
+{
+    struct key keys[SESSIONS_MAX];
+    size_t asked = 0;
+    for (size_t i = 0; i < n; i++) {
+        st[i] = key_init(&keys[i], ids[i]) ? STATUS_OK : STATUS_UNAUTHENTICATED;
+        if (!st[i])
+            key_write(&keys[i]);
+    }
+    struct redis_reply *reply = ask(s, keys, n, st);
+    for (size_t i = 0; i < n; i++) {
+        if (st[i])
+            continue;
+        st[i] = reply ? settle(s, &keys[i], redis_str(redis_at(reply, asked++), NULL), &out[i])
+                      : recall(s, &keys[i], &out[i]);
+        if (!st[i])
+            st[i] = check_age(s, &out[i]);
     }
     redis_reply_free(reply);
-    return st;
 }
 
 enum status session_find(struct sessions *s, const char *id, struct session *out)
 {
+    enum status st;
+    sessions_find(s, &id, 1, out, &st);
+    return st;
+}
+
+enum status session_peek(struct sessions *s, const char *id, struct session *out)
+{
     struct key key;
+    int64_t now = clock_unix_ms();
     if (!key_init(&key, id))
         return STATUS_UNAUTHENTICATED;
-    enum status st = look_up(s, &key, out);
-    if (!st && clock_unix_ms() - out->created_ms >= s->absolute_ms)
-        st = STATUS_UNAUTHENTICATED;
-    strbuf_release(&key.text);
-    return st;
+    pthread_mutex_lock(&s->lock);
+    struct known *known = memo_get(s->known, key.digest);
+    bool fresh = known && now - known->renewed_ms < s->renew_ms;
+    if (fresh) {
+        known->seen_ms = now;
+        *out = known->session;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return fresh ? check_age(s, out) : STATUS_NOT_FOUND;
 }
 
 void session_forget(struct sessions *s, const char *id)
@@ -176,8 +251,8 @@ void session_forget(struct sessions *s, const char *id)
     if (!key_init(&key, id))
         return;
     forget(s, &key);
-    redis_command(s->redis, NULL, "DEL %s", key.text.bytes);
-    strbuf_release(&key.text);
+    key_write(&key);
+    redis_command(s->redis, NULL, "DEL %s", key.text);
 }
 
 void session_csrf(const char *id, char out[SESSION_ID_SIZE])

@@ -4,7 +4,7 @@
  * every request.
  *
  * Redis down: no new session; one that this process has seen goes on, others are UNAVAILABLE.
- * Worker threads only. */
+ * Worker threads only, but for session_peek. */
 #pragma once
 #include "redis.h"
 #include "status.h"
@@ -29,6 +29,13 @@ enum status session_create(struct sessions *s, int64_t user_id, int64_t gen,
 /* UNAUTHENTICATED when there is no such session, UNAVAILABLE when it cannot be known. Starts the
  * idle time afresh. */
 enum status session_find(struct sessions *s, const char *id, struct session *out);
+/* Up to SESSIONS_MAX of them by one trip to Redis; the statuses are session_find's. */
+enum { SESSIONS_MAX = 64 };
+void sessions_find(struct sessions *s, const char *const *ids, size_t n, struct session *out,
+                   enum status *st);
+/* From memory: OK when Redis was asked not long ago (a sixteenth of the idle time, a minute at the
+ * most). Any thread. */
+enum status session_peek(struct sessions *s, const char *id, struct session *out);
 /* Forget it, as far as Redis can be reached; what ends it surely is the user's session_gen. */
 void session_forget(struct sessions *s, const char *id);
 

@@ -1,17 +1,17 @@
 #include "users_db.h"
 #include <stdio.h>
 
-#define COLUMNS "id, account, name, role, disabled, session_gen, attendance_gen"
+#define COLUMNS USERS_COLUMNS("")
 
-static void read_user(const struct db_rows *rows, struct user *out)
+void users_read(const struct db_rows *rows, unsigned i, struct user *out)
 {
-    *out = (struct user){.id = db_i64(rows, 0),
-                         .disabled = db_i64(rows, 4) != 0,
-                         .session_gen = db_i64(rows, 5),
-                         .attendance_gen = db_i64(rows, 6)};
-    snprintf(out->account, sizeof(out->account), "%s", db_text(rows, 1, NULL));
-    snprintf(out->name, sizeof(out->name), "%s", db_text(rows, 2, NULL));
-    if (role_parse(db_text(rows, 3, NULL), &out->role))
+    *out = (struct user){.id = db_i64(rows, i),
+                         .disabled = db_i64(rows, i + 4) != 0,
+                         .session_gen = db_i64(rows, i + 5),
+                         .attendance_gen = db_i64(rows, i + 6)};
+    snprintf(out->account, sizeof(out->account), "%s", db_text(rows, i + 1, NULL));
+    snprintf(out->name, sizeof(out->name), "%s", db_text(rows, i + 2, NULL));
+    if (role_parse(db_text(rows, i + 3, NULL), &out->role))
         out->role = 0; /* a role of a newer schema: may nothing */
 }
 
@@ -24,7 +24,7 @@ static enum status one_user(struct db_conn *c, const char *sql, struct sql_value
     if (!st && !db_next(rows))
         st = STATUS_NOT_FOUND;
     if (!st)
-        read_user(rows, out);
+        users_read(rows, 0, out);
     if (!st && hash)
         snprintf(hash, PASSWORD_HASH_SIZE, "%s", db_text(rows, 7, NULL));
     db_rows_free(rows);
@@ -55,6 +55,29 @@ enum status users_get(struct db *db, int64_t id, struct user *out)
     return st;
 }
 
+enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
+                           void (*each)(void *ctx, const struct user *user), void *ctx)
+{
+    struct db_conn *c;
+    struct db_rows *rows;
+    struct sql_value values[USERS_MAX];
+    struct user user;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    for (size_t i = 0; i < USERS_MAX; i++)
+        values[i] = SQL_I64(i < n ? ids[i] : 0);
+    st = db_query(c, "SELECT " COLUMNS " FROM users WHERE id IN (" USERS_MARKS ")", values,
+                  USERS_MAX, &rows);
+    while (db_next(rows)) {
+        users_read(rows, 0, &user);
+        each(ctx, &user);
+    }
+    db_rows_free(rows);
+    db_release(c);
+    return st;
+}
+
 enum status users_list(struct db *db, const char *after, int64_t limit,
                        void (*each)(void *ctx, const struct user *user), void *ctx)
 {
@@ -67,7 +90,7 @@ enum status users_list(struct db *db, const char *after, int64_t limit,
     st = db_query(c, "SELECT " COLUMNS " FROM users WHERE account > ? ORDER BY account LIMIT ?",
                   SQL(SQL_TEXT(after), SQL_I64(limit)), &rows);
     while (db_next(rows)) {
-        read_user(rows, &user);
+        users_read(rows, 0, &user);
         each(ctx, &user);
     }
     db_rows_free(rows);
@@ -75,16 +98,17 @@ enum status users_list(struct db *db, const char *after, int64_t limit,
     return st;
 }
 
-struct change {
+struct user_change {
     const char *account;
     roles role;
     int disabled;
     struct user *user;
+    struct changes *changes;
 };
 
 static enum status change_user(struct db_conn *c, void *ctx)
 {
-    const struct change *change = ctx;
+    const struct user_change *change = ctx;
     const char *role = role_name(change->role);
     enum status st =
         db_exec(c,
@@ -93,16 +117,19 @@ static enum status change_user(struct db_conn *c, void *ctx)
                 SQL(SQL_TEXT(role), change->disabled < 0 ? SQL_NULL : SQL_I64(change->disabled),
                     SQL_TEXT(change->account)),
                 NULL);
-    if (st)
-        return st;
-    return one_user(c, "SELECT " COLUMNS " FROM users WHERE account = ?", SQL_TEXT(change->account),
-                    change->user, NULL);
+    if (!st)
+        st = one_user(c, "SELECT " COLUMNS " FROM users WHERE account = ?",
+                      SQL_TEXT(change->account), change->user, NULL);
+    changes_reset(change->changes);
+    if (!st)
+        st = changes_add(c, change->user->id, change->changes);
+    return st;
 }
 
 enum status users_change(struct db *db, const char *account, roles role, int disabled,
-                         struct user *user)
+                         struct user *user, struct changes *changes)
 {
-    struct change change = {account, role, disabled, user};
+    struct user_change change = {account, role, disabled, user, changes};
     return db_transaction(db, change_user, &change);
 }
 

@@ -1,7 +1,7 @@
 /* Users in the database. Worker threads only. All return UNAVAILABLE when it is down and
  * OVERLOADED when it is busy. */
 #pragma once
-#include "db.h"
+#include "changes.h"
 #include "password.h"
 #include "user.h"
 
@@ -10,6 +10,19 @@ enum status users_find(struct db *db, const char *account, struct user *out,
                        char hash[PASSWORD_HASH_SIZE]);
 /* By primary key: what every request with a session asks. NOT_FOUND when there is none. */
 enum status users_get(struct db *db, int64_t id, struct user *out);
+/* Those of the ids (at most USERS_MAX) that there are, by one query, to each(ctx, user). */
+enum { USERS_MAX = 64 };
+#define USERS_MARKS8 "?,?,?,?,?,?,?,?"
+#define USERS_MARKS32 USERS_MARKS8 "," USERS_MARKS8 "," USERS_MARKS8 "," USERS_MARKS8
+#define USERS_MARKS USERS_MARKS32 "," USERS_MARKS32 /* USERS_MAX of them */
+enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
+                           void (*each)(void *ctx, const struct user *user), void *ctx);
+/* For a query that joins them: the columns of table alias `t` ("u.", or ""), and the user they
+ * make, from column `i` on. */
+#define USERS_COLUMNS(t)                                                                           \
+    t "id, " t "account, " t "name, " t "role, " t "disabled, " t "session_gen, " t "attendance_"  \
+                                                                                    "gen"
+void users_read(const struct db_rows *rows, unsigned i, struct user *out);
 /* Users behind `after` in the order of accounts, at most `limit`, to each(ctx, user). */
 enum status users_list(struct db *db, const char *after, int64_t limit,
                        void (*each)(void *ctx, const struct user *user), void *ctx);
@@ -17,6 +30,6 @@ enum status users_list(struct db *db, const char *after, int64_t limit,
 /* Change role or standing (`role` 0 and `disabled` -1 leave them), end every session from the next
  * request on, and read the outcome into *user. NOT_FOUND. */
 enum status users_change(struct db *db, const char *account, roles role, int disabled,
-                         struct user *user);
+                         struct user *user, struct changes *changes);
 /* Replace the hash `from`, unless the password was changed meanwhile. */
 enum status users_rehash(struct db *db, int64_t id, const char *from, const char *to);

@@ -1,0 +1,85 @@
+#include "changes.h"
+#include <stdlib.h>
+
+void changes_reset(struct changes *list)
+{
+    list->n = 0;
+}
+
+void changes_release(struct changes *list)
+{
+    free(list->at);
+    *list = (struct changes)CHANGES_INIT;
+}
+
+static void append(struct changes *list, int64_t student, int64_t gen)
+{
+    if (list->n == list->size) {
+        list->size = list->size ? list->size * 2 : 16;
+        list->at = xrealloc(list->at, list->size * sizeof(list->at[0]));
+    }
+    list->at[list->n++] = (struct change){student, gen};
+}
+
+enum status changes_add(struct db_conn *c, int64_t student, struct changes *out)
+{
+    uint64_t found;
+    enum status st = db_exec(c,
+                             "UPDATE users SET attendance_gen = LAST_INSERT_ID(attendance_gen + 1)"
+                             " WHERE id = ?",
+                             SQL(SQL_I64(student)), &found);
+    if (!st && !found)
+        st = STATUS_NOT_FOUND;
+    if (st)
+        return st;
+    int64_t gen = (int64_t)db_insert_id(c);
+    append(out, student, gen);
+    return db_exec(c,
+                   "INSERT INTO pending_invalidations (student_id, gen, noted_at)"
+                   " VALUES (?, ?, NOW(3))"
+                   " ON DUPLICATE KEY UPDATE gen = VALUES(gen), noted_at = VALUES(noted_at)",
+                   SQL(SQL_I64(student), SQL_I64(gen)), NULL);
+}
+
+enum status changes_add_course(struct db_conn *c, int64_t course, struct changes *out)
+{
+    struct db_rows *rows;
+    enum status st = db_query(
+        c, "SELECT student_id FROM enrolments WHERE course_id = ? ORDER BY student_id LIMIT 100000",
+        SQL(SQL_I64(course)), &rows);
+    while (!st && db_next(rows))
+        st = changes_add(c, db_i64(rows, 0), out);
+    db_rows_free(rows);
+    return st;
+}
+
+enum status changes_pending(struct db *db, int64_t age_ms, struct changes *out)
+{
+    struct db_conn *c;
+    struct db_rows *rows;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    st = db_query(c,
+                  "SELECT student_id, gen FROM pending_invalidations"
+                  " WHERE noted_at <= NOW(3) - INTERVAL ? * 1000 MICROSECOND LIMIT 1000",
+                  SQL(SQL_I64(age_ms)), &rows);
+    while (db_next(rows))
+        append(out, db_i64(rows, 0), db_i64(rows, 1));
+    db_rows_free(rows);
+    db_release(c);
+    return st;
+}
+
+enum status changes_done(struct db *db, const struct changes *list)
+{
+    struct db_conn *c;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    for (size_t i = 0; i < list->n && !st; i++)
+        st = db_exec(c, "DELETE FROM pending_invalidations WHERE student_id = ? AND gen <= ?",
+                     SQL(SQL_I64(list->at[i].student), SQL_I64(list->at[i].gen)), NULL);
+    db_release(c);
+    return st;
+}
