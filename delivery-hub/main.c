@@ -8,14 +8,20 @@
 #include "service.h"
 #include "token.h"
 
-enum { QUEUE_MAX = 4096, RELAY_EVERY_MS = 500, SWEEP_EVERY_MS = 5000, REAP_EVERY_MS = 1000 };
+enum {
+    QUEUE_MAX = 4096,
+    WAITING_MAX = 10000,
+    RELAY_EVERY_MS = 500,
+    SWEEP_EVERY_MS = 5000,
+    REAP_EVERY_MS = 1000
+};
 enum demo_login { DEMO_OFF, DEMO_ON, DEMO_FORCE };
 
 static struct {
     const char *listen, *token_key, *mysql_url, *replica_url, *redis_url, *cors_origin;
     const char *trusted_proxies;
     int64_t capacity, lease_s, strategy, workers, connections, map, demo_login;
-    bool allow_naive, cache, queue;
+    bool allow_naive, gate, cache, queue;
 } config;
 
 static const struct config_option options[] = {
@@ -35,6 +41,8 @@ static const struct config_option options[] = {
      "for-update|optimistic|naive"},
     {"HUB_ALLOW_NAIVE", CONFIG_BOOL, &config.allow_naive, "0",
      "let HUB_ASSIGN=naive give one order to several partners", 0, 0, NULL},
+    {"HUB_GATE", CONFIG_BOOL, &config.gate, "1",
+     "settle a hot order in the process, before the database", 0, 0, NULL},
     {"HUB_WORKERS", CONFIG_INT, &config.workers, "16", "threads, each with a database connection",
      1, 512, NULL},
     {"HUB_CONNECTIONS", CONFIG_INT, &config.connections, "20000", "most clients connected", 1,
@@ -162,12 +170,17 @@ int main(int argc, char **argv)
     struct job *sweep = job_start(command_sweep, db, SWEEP_EVERY_MS);
     struct workers *workers = workers_new("http", (size_t)config.workers, QUEUE_MAX);
     struct status_map *map = status_map_new((size_t)config.map);
+    /* A gate would hide what naive is there to show. */
+    bool gated = config.gate && config.strategy != ASSIGN_NAIVE;
+    struct gate *gate = gated ? gate_new(WAITING_MAX) : NULL;
     hub_routes_init(&(struct hub){
         .db = db,
         .stores = {map, config.cache ? redis : NULL, replica, db},
         .relay = config.queue ? publish : NULL,
         .direct = config.queue ? NULL : &relay,
         .token_key = config.token_key,
+        .workers = workers,
+        .gate = gate,
         .strategy = (enum assign_strategy)config.strategy,
         .capacity = config.capacity,
         .lease_s = config.lease_s,
@@ -179,6 +192,7 @@ int main(int argc, char **argv)
 
     http_stop(http, SERVICE_DRAIN_MS);
     workers_free(workers);
+    gate_free(gate);
     job_stop(sweep);
     job_stop(reap);
     job_stop(publish);

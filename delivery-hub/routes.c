@@ -1,4 +1,5 @@
 #include "routes.h"
+#include "accept.h"
 #include "delivery-hub_embed.h"
 #include "history.h"
 #include "login.h"
@@ -34,7 +35,7 @@ const struct route hub_routes[] = {
     {POST, "/orders/next", PARTNER, NULL, BLOCKING, post_next, NULL},
     {GET, "/orders/{order}", ANY, see_order, INLINE_OR_POOL, get_order, NULL},
     {GET, "/orders/{order}/history", ANY, see_order, BLOCKING, get_history, NULL},
-    {POST, "/orders/{order}/accept", PARTNER, NULL, BLOCKING, post_accept, NULL},
+    {POST, "/orders/{order}/accept", PARTNER, NULL, INLINE_OR_POOL, post_accept, NULL},
     {POST, "/orders/{order}/pickup", PARTNER, NULL, BLOCKING, post_pickup, NULL},
     {POST, "/orders/{order}/deliver", PARTNER, NULL, BLOCKING, post_deliver, NULL},
     {POST, "/orders/{order}/release", PARTNER, NULL, BLOCKING, post_release, NULL},
@@ -50,6 +51,7 @@ void hub_routes_init(const struct hub *h)
 {
     hub = *h;
     writes_init(h);
+    accept_init(h);
     reads_init(&h->stores);
     history_init(h->db);
 }

@@ -1,6 +1,7 @@
 /* Every route of the hub: who may, and its handler. */
 #pragma once
 #include "assign.h"
+#include "gate.h"
 #include "http.h"
 #include "jobs.h"
 #include "status_read.h"
@@ -12,6 +13,8 @@ struct hub {
     struct job *relay;            /* woken when there is something to publish; or */
     struct relay *direct;         /* published by the request itself, after its commit */
     const char *token_key;
+    struct workers *workers;
+    struct gate *gate; /* of hot orders; or NULL: the database alone */
     enum assign_strategy strategy;
     int64_t capacity; /* most orders a partner may hold */
     int64_t lease_s;  /* time to pick an order up, in seconds */

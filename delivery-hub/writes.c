@@ -1,8 +1,6 @@
 #include "writes.h"
 #include "advance.h"
-#include "assign.h"
 #include "clock.h"
-#include "command.h"
 #include "order_json.h"
 #include "orders_db.h"
 #include "relay.h"
@@ -40,27 +38,34 @@ static void committed(const struct reply *r)
         relay_publish(hub.direct);
 }
 
+enum status write_begin(struct http_request *req, struct command *cmd)
+{
+    cmd->caller = http_principal(req)->id;
+    cmd->key = http_header(req, "Idempotency-Key");
+    if (cmd->key && !command_key_valid(cmd->key))
+        return http_fail(req, STATUS_BAD_REQUEST,
+                         "Idempotency-Key must be 1 to %d printable characters without blanks",
+                         IDEMPOTENCY_KEY_MAX);
+    hash_request(req, cmd->request);
+    return STATUS_OK;
+}
+
+enum status write_end(struct http_request *req, struct command *cmd, enum status st)
+{
+    if (!st && reply_changed(&cmd->reply))
+        committed(&cmd->reply);
+    st = st ? store_failed(req, st) : reply_send(req, &cmd->reply);
+    strbuf_release(&cmd->reply.body);
+    return st;
+}
+
 static enum status run_command(struct http_request *req,
                                enum status (*work)(struct db_conn *c, struct command *cmd),
                                void *arg)
 {
-    struct command cmd = {
-        .caller = http_principal(req)->id,
-        .key = http_header(req, "Idempotency-Key"),
-        .work = work,
-        .arg = arg,
-    };
-    if (cmd.key && !command_key_valid(cmd.key))
-        return http_fail(req, STATUS_BAD_REQUEST,
-                         "Idempotency-Key must be 1 to %d printable characters without blanks",
-                         IDEMPOTENCY_KEY_MAX);
-    hash_request(req, cmd.request);
-    enum status st = command_run(hub.db, &cmd);
-    if (!st && reply_changed(&cmd.reply))
-        committed(&cmd.reply);
-    st = st ? store_failed(req, st) : reply_send(req, &cmd.reply);
-    strbuf_release(&cmd.reply.body);
-    return st;
+    struct command cmd = {.work = work, .arg = arg};
+    enum status st = write_begin(req, &cmd);
+    return st ? st : write_end(req, &cmd, command_run(hub.db, &cmd));
 }
 
 static enum status create_work(struct db_conn *c, struct command *cmd)
@@ -90,9 +95,7 @@ enum status post_order(struct http_request *req)
     return run_command(req, create_work, &o);
 }
 
-/* The reply to what became of an order. What its state decides is final, as success is; any other
- * failure goes back as it is. */
-static enum status conclude(struct command *cmd, enum status st, const struct order *o)
+enum status write_conclude(struct command *cmd, enum status st, const struct order *o)
 {
     if (!st)
         reply_order(&cmd->reply, 200, o);
@@ -107,71 +110,11 @@ static enum status conclude(struct command *cmd, enum status st, const struct or
     return STATUS_OK;
 }
 
-static enum status refuse_capacity(struct command *cmd, const struct order *o)
-{
-    reply_refuse(&cmd->reply, STATUS_CONFLICT, "capacity", o, "you hold as many orders as you may");
-    return STATUS_OK;
-}
-
-static struct assignment assignment_of(const struct http_request *req)
-{
-    return (struct assignment){
-        .strategy = hub.strategy,
-        .partner = http_principal(req)->id,
-        .capacity = hub.capacity,
-        .lease_s = hub.lease_s,
-    };
-}
-
-static enum status refuse_body(struct http_request *req)
-{
-    size_t len;
-    http_body(req, &len);
-    return len ? http_fail(req, STATUS_UNPROCESSABLE, "this takes no body") : STATUS_OK;
-}
-
-static enum status accept_work(struct db_conn *c, struct command *cmd)
-{
-    struct order o;
-    enum status st = assign(c, cmd->arg, &o);
-    if (st == STATUS_CONFLICT && o.state == ORDER_PENDING)
-        return refuse_capacity(cmd, &o);
-    return conclude(cmd, st, &o);
-}
-
-enum status post_accept(struct http_request *req)
-{
-    struct assignment a = assignment_of(req);
-    enum status st = request_order(req, &a.order);
-    if (!st)
-        st = refuse_body(req);
-    return st ? st : run_command(req, accept_work, &a);
-}
-
-static enum status next_work(struct db_conn *c, struct command *cmd)
-{
-    struct order o;
-    enum status st = assign_next(c, cmd->arg, &o);
-    if (st == STATUS_CONFLICT)
-        return refuse_capacity(cmd, NULL);
-    if (st != STATUS_NOT_FOUND)
-        return conclude(cmd, st, &o);
-    reply_nothing(&cmd->reply);
-    return STATUS_OK;
-}
-
-enum status post_next(struct http_request *req)
-{
-    struct assignment a = assignment_of(req);
-    enum status st = refuse_body(req);
-    return st ? st : run_command(req, next_work, &a);
-}
-
 static enum status advance_work(struct db_conn *c, struct command *cmd)
 {
     struct order o;
     enum status st = advance(c, cmd->arg, &o);
-    return conclude(cmd, st, &o);
+    return write_conclude(cmd, st, &o);
 }
 
 /* {"fence":1}, or no body. */

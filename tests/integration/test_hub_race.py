@@ -14,14 +14,21 @@ ORDERS, PARTNERS = 200, 50
 
 
 @pytest.fixture
-def server(mariadb, redis, start_server, folder):
+def gate():
+    return 1
+
+
+@pytest.fixture
+def server(mariadb, redis, start_server, folder, gate):
     database = folder.name.replace("-", "_")[:60]
-    server = start_server("delivery-hub", hub.env(mariadb, redis, database, HUB_CAPACITY=1000))
+    server = start_server("delivery-hub", hub.env(mariadb, redis, database, HUB_CAPACITY=1000,
+                                                  HUB_GATE=gate))
     server.database = hub.connect(mariadb, database)
     server.database_name = database
     return server
 
 
+@pytest.mark.parametrize("gate", [0, 1])  # without it the database alone is the judge
 def test_200_orders_50_partners_one_winner_each(server):
     carla = hub.customer(server)
     orders = [carla.place() for _ in range(ORDERS)]

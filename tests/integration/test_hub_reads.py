@@ -316,7 +316,7 @@ def tale(server):
     said = []
 
     def tell(r):
-        drop = ("created_at", "updated_at", "request_id", "id")
+        drop = ("created_at", "updated_at", "lease_until", "request_id", "id")
         keep = lambda o: {k: v for k, v in o.items() if k not in drop} if isinstance(o, dict) else o
         body = r.json() if r.content else None
         if body and "orders" in body:
