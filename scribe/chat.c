@@ -617,6 +617,11 @@ void chat_drained(struct chat *c, struct session *s)
     session_pull(c->rooms, s);
 }
 
+bool chat_writing(const struct chat *c)
+{
+    return history_writing(c->history);
+}
+
 size_t chat_sessions(const struct chat *c)
 {
     return c->session_count;

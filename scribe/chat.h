@@ -40,6 +40,8 @@ void chat_close(struct chat *chat, struct session *s);
 void chat_receive(struct chat *chat, struct session *s, const char *bytes, size_t len);
 /* The session's queue was taken empty. */
 void chat_drained(struct chat *chat, struct session *s);
+/* More messages will be there to deliver in a moment. */
+bool chat_writing(const struct chat *c);
 size_t chat_sessions(const struct chat *chat);
 /* Every CHAT_TICK_MS: deadlines, polls. `overdue` is called for each session that should have
  * ended by now: cut its connection. */

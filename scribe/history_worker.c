@@ -23,9 +23,9 @@ struct lane {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t more;        /* a job, stop or ended */
-    struct mail *first, **last; /* under `lock`, as are the next five */
+    struct mail *first, **last; /* under `lock`, as are the next six */
     size_t depth;
-    bool stop, ended, up;
+    bool stop, ended, up, busy;
     char why[256];
     struct history *h; /* of the thread alone, as are the next two */
     struct job *taken[BATCH_MAX];
@@ -238,6 +238,7 @@ static size_t take(struct lane *l, bool *stop)
 {
     size_t n = 0;
     pthread_mutex_lock(&l->lock);
+    l->busy = false;
     struct timespec until = in_ms(l->up ? PING_UP_MS : PING_DOWN_MS);
     while (!l->first && !l->stop && pthread_cond_timedwait(&l->more, &l->lock, &until) == 0)
         ;
@@ -248,6 +249,7 @@ static size_t take(struct lane *l, bool *stop)
     if (!l->first)
         l->last = &l->first;
     l->depth -= n;
+    l->busy = n > 0;
     *stop = l->stop;
     pthread_mutex_unlock(&l->lock);
     return n;
@@ -338,6 +340,15 @@ static bool lane_join(struct lane *l, const struct timespec *until)
     bool ended = l->ended;
     pthread_mutex_unlock(&l->lock);
     return ended && pthread_join(l->thread, NULL) == 0;
+}
+
+bool history_writing(struct history_worker *w)
+{
+    struct lane *l = &w->writer;
+    pthread_mutex_lock(&l->lock);
+    bool writing = l->first || l->busy;
+    pthread_mutex_unlock(&l->lock);
+    return writing;
 }
 
 enum status history_submit(struct history_worker *w, struct job *job)

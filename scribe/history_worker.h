@@ -46,4 +46,6 @@ bool history_worker_free(struct history_worker *w);
 /* OK: the job is the worker's until it comes back. UNAVAILABLE while the store is down and
  * OVERLOADED when the queue is full: it is still the caller's. Any thread; does not block. */
 enum status history_submit(struct history_worker *w, struct job *job);
+/* Do messages wait to be stored, or are being stored? Any thread. */
+bool history_writing(struct history_worker *w);
 bool history_health(void *worker, struct strbuf *why); /* a health_check */

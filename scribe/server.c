@@ -17,6 +17,7 @@ enum {
     BODY_MAX = 4096,
     PATH_MAX_LEN = 256,
     HTTP_TIMEOUT_S = 10,
+    WRITES_PER_MS = 128,
     SPARE_DESCRIPTORS = 256,
 };
 
@@ -33,6 +34,7 @@ struct server {
     atomic_llong stop_at_ms;
     struct connection **due; /* those with something to send, in no order */
     size_t due_count, due_size;
+    int64_t due_ms; /* since when there is one */
     unsigned char scratch[SCRATCH];
 };
 
@@ -251,6 +253,8 @@ static void add_due(struct server *server, struct connection *c)
         server->due_size = server->due_size ? 2 * server->due_size : 64;
         server->due = xrealloc(server->due, server->due_size * sizeof(struct connection *));
     }
+    if (server->due_count == 0)
+        server->due_ms = clock_mono_ms();
     server->due[server->due_count++] = c;
     c->due = server->due_count;
 }
@@ -326,11 +330,22 @@ static void cut(struct session *s)
     lws_set_timeout(s->transport, PENDING_TIMEOUT_CLOSE_SEND, LWS_TO_KILL_ASYNC);
 }
 
+/* While the store is at the next messages the writes may wait for them, to carry more each, but no
+ * longer than they will take. */
+static bool hold_back(const struct server *server)
+{
+    int64_t writes_ms = (int64_t)server->due_count / WRITES_PER_MS;
+    return writes_ms > 0 && clock_mono_ms() - server->due_ms < writes_ms &&
+           chat_writing(server->chat);
+}
+
 /* Once a turn of the loop, before it waits: a session's socket is written to once for all that the
  * turn brought. To ask for WRITEABLE instead costs four epoll_ctl for each write. */
 static void flush_due(uv_prepare_t *before_wait)
 {
     struct server *server = before_wait->data;
+    if (hold_back(server))
+        return;
     while (server->due_count > 0) {
         struct connection *c = server->due[server->due_count - 1];
         drop_due(server, c);

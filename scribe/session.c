@@ -26,7 +26,7 @@ struct session *session_ref(struct session *s)
 static struct frame *pop(struct session *s)
 {
     struct frame *f = s->ring[s->first];
-    s->first = (s->first + 1) % s->ring_size;
+    s->first = (s->first + 1) & (s->ring_size - 1);
     s->count--;
     s->bytes -= f->len;
     return f;
@@ -52,7 +52,7 @@ static void grow(struct session *s)
     size_t size = s->ring_size ? 2 * s->ring_size : RING_MIN;
     struct frame **ring = xcalloc(size, sizeof(ring[0]));
     for (size_t i = 0; i < s->count; i++)
-        ring[i] = s->ring[(s->first + i) % s->ring_size];
+        ring[i] = s->ring[(s->first + i) & (s->ring_size - 1)];
     free(s->ring);
     s->ring = ring;
     s->ring_size = size;
@@ -63,7 +63,7 @@ static void push(struct session *s, struct frame *f)
 {
     if (s->count == s->ring_size)
         grow(s);
-    s->ring[(s->first + s->count++) % s->ring_size] = f;
+    s->ring[(s->first + s->count++) & (s->ring_size - 1)] = f;
     s->bytes += f->len;
     if (s->count > 1)
         return;

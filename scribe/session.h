@@ -23,7 +23,7 @@ struct session {
     unsigned pending; /* its requests that are with the history */
 
     struct frame **ring;
-    size_t ring_size, first, count;
+    size_t ring_size, first, count; /* the size is a power of two */
     size_t bytes, bytes_max;
 
     int close_code; /* 0: stays open; else a close frame is the queue's last */
