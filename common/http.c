@@ -1,4 +1,5 @@
 #include "clock.h"
+#include "fault.h"
 #include "health.h"
 #include "http_internal.h"
 #include "listen.h"
@@ -43,16 +44,25 @@ static enum status get_metrics(struct http_request *req)
     return STATUS_OK;
 }
 
+static enum status post_crash(struct http_request *req)
+{
+    enum status s = fault_check(http_header(req, "Authorization"));
+    if (s)
+        return s;
+    fault_crash();
+}
+
 static const struct route own_routes[] = {
     {GET, "/healthz", ANYONE, NULL, INLINE, get_healthz, NULL},
     {GET, "/readyz", ANYONE, NULL, INLINE, get_readyz, NULL},
     {GET, "/metrics", ANYONE, NULL, INLINE, get_metrics, NULL},
+    {POST, "/demo/crash", ANYONE, NULL, INLINE, post_crash, NULL}, /* only with DEMO_FAULTS */
 };
 enum { OWN_ROUTES = sizeof(own_routes) / sizeof(own_routes[0]) };
 
 static enum status mount_routes(struct http *h, const struct http_options *o, struct strbuf *why)
 {
-    size_t n = o->route_count + OWN_ROUTES;
+    size_t n = o->route_count + OWN_ROUTES - !fault_on();
     h->routes = xcalloc(n, sizeof(*h->routes));
     for (size_t i = 0; i < n; i++)
         h->routes[i] = i < o->route_count ? o->routes[i] : own_routes[i - o->route_count];

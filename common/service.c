@@ -1,4 +1,5 @@
 #include "service.h"
+#include "fault.h"
 #include "health.h"
 #include "log.h"
 #include <pthread.h>
@@ -14,26 +15,41 @@ enum { EXIT_LIMIT_S = 10, DESCRIPTORS_MAX = 1 << 20 };
 static const char *service_name;
 static sigset_t awaited; /* blocked in every thread */
 
+static int64_t log_level;
+static bool faults;
+static const char *fault_key;
+static const struct config_option own_options[] = {
+    {"LOG_LEVEL", CONFIG_CHOICE, &log_level, "info", "what is logged", 0, 0,
+     "error|warn|info|debug"}, /* in the order of enum log_level */
+    {"DEMO_FAULTS", CONFIG_BOOL, &faults, "0", "POST /demo/crash ends the process; for demos", 0, 0,
+     NULL},
+    {"DEMO_FAULT_KEY", CONFIG_SECRET, &fault_key, "", "the bearer token that it takes", 0, 0, NULL},
+};
+enum { OWN_OPTIONS = sizeof(own_options) / sizeof(own_options[0]) };
+
+static void init_faults(void)
+{
+    struct strbuf why = STRBUF_INIT;
+    if (faults && strlen(fault_key) < FAULT_KEY_MIN) {
+        strbuf_addf(&why, "DEMO_FAULTS wants a key of %d bytes or more", FAULT_KEY_MIN);
+        service_die("DEMO_FAULT_KEY", &why);
+    }
+    fault_init(faults, fault_key);
+}
+
 static void load_config(const char *summary, const struct config_option *options, size_t n,
                         int argc, char **argv)
 {
-    int64_t level;
-    struct config_option *all = xcalloc(n + 1, sizeof(all[0]));
+    struct config_option *all = xcalloc(n + OWN_OPTIONS, sizeof(all[0]));
     if (n > 0)
         memcpy(all, options, n * sizeof(all[0]));
-    all[n] = (struct config_option){
-        .env = "LOG_LEVEL",
-        .type = CONFIG_CHOICE,
-        .into = &level,
-        .fallback = "info",
-        .help = "what is logged",
-        .choices = "error|warn|info|debug", /* in the order of enum log_level */
-    };
-    enum config_verdict verdict = config_load(summary, all, n + 1, argc, argv);
+    memcpy(all + n, own_options, sizeof(own_options));
+    enum config_verdict verdict = config_load(summary, all, n + OWN_OPTIONS, argc, argv);
     free(all);
     if (verdict != CONFIG_RUN)
         exit(verdict == CONFIG_EXIT_OK ? 0 : 2);
-    log_set_level((enum log_level)level);
+    log_set_level((enum log_level)log_level);
+    init_faults();
 }
 
 /* Capped: where the limit is a billion, libraries that size tables by it run out of memory. */

@@ -16,9 +16,9 @@
 
 enum { SERVICE_DRAIN_MS = 8000 }; /* for http_stop and the like; exit 0 is due within 10 s */
 
-/* Reads configuration (LOG_LEVEL is added to the table) and exits with 0 or 2 as config_load
- * says; ignores SIGPIPE, blocks SIGTERM and SIGINT, sets umask 077, raises the descriptor limit
- * to its hard maximum. */
+/* Reads configuration (LOG_LEVEL and the two of fault.h are added to the table) and exits with 0 or
+ * 2 as config_load says; ignores SIGPIPE, blocks SIGTERM and SIGINT, sets umask 077, raises the
+ * descriptor limit to its hard maximum. */
 void service_init(const char *name, const char *summary, const struct config_option *options,
                   size_t n, int argc, char **argv);
 /* Log `why` and exit with 1: for what makes a start impossible. */

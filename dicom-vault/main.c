@@ -1,5 +1,6 @@
 #include "apikey.h"
 #include "config.h"
+#include "demo.h"
 #include "log.h"
 #include "routes.h"
 #include "service.h"
@@ -51,6 +52,7 @@ static int serve(int argc, char **argv)
         service_die("open the vault", &why);
     struct workers *workers = workers_new("vault", (size_t)threads, 16 * (size_t)threads);
     routes_init(store, workers);
+    demo_init(data);
     struct http_options http_options = {
         .listen = listen,
         .authenticate = routes_authenticate,

@@ -1,8 +1,10 @@
 #include "routes.h"
 #include "apikey.h"
 #include "clock.h"
+#include "demo.h"
 #include "dicom-vault_embed.h"
 #include "disposition.h"
+#include "fault.h"
 #include "range.h"
 #include "secret.h"
 #include "token.h"
@@ -24,6 +26,7 @@ static const struct route table[] = {
     {GET, "/files", SCOPE_READ, NULL, BLOCKING, get_files, NULL},
     {GET, "/files/{id}", SCOPE_READ, NULL, BLOCKING, get_file, NULL},
     {DELETE, "/files/{id}", SCOPE_ADMIN, NULL, BLOCKING, delete_file, NULL},
+    {POST, "/demo/flip/{id}", ANYONE, NULL, BLOCKING, demo_flip, NULL}, /* only with DEMO_FAULTS */
 };
 
 static struct store *store;
@@ -37,7 +40,7 @@ void routes_init(struct store *s, struct workers *w)
 
 const struct route *routes_table(size_t *n)
 {
-    *n = sizeof(table) / sizeof(table[0]);
+    *n = sizeof(table) / sizeof(table[0]) - !fault_on();
     return table;
 }
 

@@ -110,11 +110,14 @@ static const char *get_method(struct lws *wsi, char path[PATH_MAX_LEN])
 
 static int answer(struct lws *wsi, const struct strbuf *body)
 {
-    char path[PATH_MAX_LEN];
+    char path[PATH_MAX_LEN], authorization[256];
     struct site_reply r = {0};
     const char *method = get_method(wsi, path);
+    bool authorized =
+        lws_hdr_copy(wsi, authorization, sizeof(authorization), WSI_TOKEN_HTTP_AUTHORIZATION) > 0;
     if (method)
-        site_answer(method, path, strbuf_cstr(body), body->len, &r);
+        site_answer(method, path, authorized ? authorization : NULL, strbuf_cstr(body), body->len,
+                    &r);
     else
         site_problem(&r, STATUS_BAD_REQUEST, "the method is unknown or the path too long");
     return send_reply(wsi, &r);

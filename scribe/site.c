@@ -1,5 +1,6 @@
 #include "site.h"
 #include "embed.h"
+#include "fault.h"
 #include "health.h"
 #include "login.h"
 #include "metrics.h"
@@ -11,6 +12,7 @@
 
 struct http_request {
     struct route_match match;
+    const char *authorization;
     const char *body;
     size_t len;
     struct site_reply *reply;
@@ -64,6 +66,14 @@ static enum status post_demo_login(struct http_request *req)
     return login_demo(key, req->body, req->len, &req->reply->body, req->why);
 }
 
+static enum status post_demo_crash(struct http_request *req)
+{
+    enum status status = fault_check(req->authorization);
+    if (status != STATUS_OK)
+        return status;
+    fault_crash();
+}
+
 static const struct route routes[] = {
     {GET, "/", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/app.js", ANYONE, NULL, INLINE, get_file, NULL},
@@ -72,13 +82,14 @@ static const struct route routes[] = {
     {GET, "/readyz", ANYONE, NULL, INLINE, get_readyz, NULL},
     {GET, "/metrics", ANYONE, NULL, INLINE, get_metrics, NULL},
     {POST, "/demo/login", ANYONE, NULL, INLINE, post_demo_login, NULL},
+    {POST, "/demo/crash", ANYONE, NULL, INLINE, post_demo_crash, NULL}, /* only with DEMO_FAULTS */
 };
 
 enum status site_init(const char *token_key, bool demo_login, struct strbuf *why)
 {
     key = token_key;
     demo = demo_login;
-    return router_init(&router, routes, sizeof(routes) / sizeof(routes[0]), why);
+    return router_init(&router, routes, sizeof(routes) / sizeof(routes[0]) - !fault_on(), why);
 }
 
 void site_problem(struct site_reply *out, enum status status, const char *detail)
@@ -98,11 +109,12 @@ static void allow(struct site_reply *out, unsigned methods)
     strbuf_release(&list);
 }
 
-void site_answer(const char *method, const char *target, const char *body, size_t len,
-                 struct site_reply *out)
+void site_answer(const char *method, const char *target, const char *authorization,
+                 const char *body, size_t len, struct site_reply *out)
 {
     struct strbuf why = STRBUF_INIT;
-    struct http_request req = {.body = body, .len = len, .reply = out, .why = &why};
+    struct http_request req = {
+        .authorization = authorization, .body = body, .len = len, .reply = out, .why = &why};
     bool options = strcmp(method, "OPTIONS") == 0;
     *out = (struct site_reply){.code = 200};
     enum status status = router_match(&router, method, target, &req.match, &why);

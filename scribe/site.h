@@ -17,9 +17,10 @@ struct site_reply {
 /* Before site_answer. `demo_login`: POST /demo/login gives tokens away. UNPROCESSABLE with the
  * reason in `why`: a bad table of routes. */
 enum status site_init(const char *token_key, bool demo_login, struct strbuf *why);
-/* Answer a request. `method` is its token, `target` its path. `out` is the caller's to release. */
-void site_answer(const char *method, const char *target, const char *body, size_t len,
-                 struct site_reply *out);
+/* Answer a request. `method` is its token, `target` its path, `authorization` that header or NULL.
+ * `out` is the caller's to release. */
+void site_answer(const char *method, const char *target, const char *authorization,
+                 const char *body, size_t len, struct site_reply *out);
 /* A problem (RFC 9457) as the reply. */
 void site_problem(struct site_reply *out, enum status status, const char *detail);
 void site_reply_release(struct site_reply *reply);
