@@ -163,6 +163,7 @@ help:
 	@echo 'make bench-scribe, bench-hub, bench-vault, bench-portal'
 	@echo '                 load on one of them, beside the limit of the machine (QUICK=1: short)'
 	@echo 'make test-chroot test and demo on a clean SUITE=trixie, as root'
+	@echo 'make test-compose docker-compose.yml up, tour, faults and down, on stand-ins of the stores'
 	@echo 'make format      clang-format in place'
 	@echo 'make install     PREFIX=/usr/local, DESTDIR='
 	@echo 'make clean'
@@ -196,6 +197,11 @@ test-chroot:
 	@tests/setup.sh chroot
 	@tests/chroot.sh $(or $(SUITE),trixie)
 
+test-compose:
+	@tests/setup.sh test
+	@tests/setup.sh compose
+	@build/venv/bin/python -B tests/compose/run.py
+
 format:
 	git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
@@ -207,5 +213,5 @@ clean:
 	rm -rf build
 
 .PHONY: all unit-tests fuzzers load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
-        bench-vault bench-portal test-chroot format install clean
+        bench-vault bench-portal test-chroot test-compose format install clean
 .DEFAULT_GOAL := all

@@ -21,7 +21,7 @@ enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
  * make, from column `i` on. */
 #define USERS_COLUMNS(t)                                                                           \
     t "id, " t "account, " t "name, " t "role, " t "disabled, " t "session_gen, " t "attendance_"  \
-                                                                                    "gen"
+      "gen"
 void users_read(const struct db_rows *rows, unsigned i, struct user *out);
 /* Users behind `after` in the order of accounts, at most `limit`, to each(ctx, user). */
 enum status users_list(struct db *db, const char *after, int64_t limit,

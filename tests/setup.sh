@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install what is missing for: build, demo, test, lint, fuzz or chroot. Silent and quick when nothing is.
+# Install what is missing for: build, demo, test, lint, fuzz, chroot or compose. Silent and quick when nothing is.
 # usage: tests/setup.sh PURPOSE
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +19,7 @@ declare -A packages=(
     [lint]="$build libcmocka-dev git clang clang-format clang-tidy shellcheck"
     [fuzz]="$build clang"
     [chroot]="debootstrap"
+    [compose]="debootstrap docker.io docker-compose iptables"
 )
 
 supported='debian:12 debian:13 ubuntu:24.04'
@@ -37,7 +38,7 @@ go_minor=22
 
 purpose=${1:-none}
 if [ -z "${packages[$purpose]:-}" ]; then
-    echo "usage: $0 build|demo|test|lint|fuzz|chroot" >&2
+    echo "usage: $0 build|demo|test|lint|fuzz|chroot|compose" >&2
     exit 2
 fi
 

@@ -1,0 +1,14 @@
+#!/bin/bash
+# nginx with its configuration as it stands, or, when the certificate folder has a certificate
+# (fullchain.pem, privkey.pem), with TLS on every port.
+set -eu
+config=/tmp/nginx.conf
+cp /etc/gateway/nginx.conf $config
+# The keys that the front page's buttons need.
+printf '{"key": "%s"}\n' "$(cat /secrets/fault/key)" >/tmp/fault-key.json
+printf '{"key": "%s"}\n' "$(cat /secrets/demo/vault.apikey)" >/tmp/vault-key.json
+if [ -s /tls/fullchain.pem ]; then
+    sed -i -e 's/^\( *listen [0-9]*\);/\1 ssl;/' \
+        -e 's|^ *# with TLS: \(.*\)|    \1|' $config
+fi
+exec nginx -e stderr -c $config -g 'daemon off;'

@@ -1,0 +1,285 @@
+"""docker-compose.yml from nothing to nothing, as a user types it: up, the tour, a chat server and a
+database killed while clients go on, down. On a base laid by debootstrap and stand-ins of the
+stores; on the Docker engine that runs, or on one of its own. Needs root where none runs."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "compose"
+SUITE = "trixie"
+for folder in ("tests", "tests/demo", "tests/integration"):
+    sys.path.insert(0, str(ROOT / folder))
+import tour  # noqa: E402
+from browser import Browser  # noqa: E402
+
+BIND = "127.0.0.77"  # whole of 127/8 is this machine's: no port of a demo is in the way
+STANDINS = ("mariadb", "redis", "mongo", "gateway")
+PROJECT = "interview-test"
+ENV = {
+    **os.environ,
+    "COMPOSE_PROJECT_NAME": PROJECT, "IMAGES": PROJECT, "BIND": BIND, "SUBNET": "10.78.78",
+    "BASE_IMAGE": f"{PROJECT}/base",
+    **{f"{name.upper()}_IMAGE": f"{PROJECT}/standin-{name}" for name in STANDINS},
+}
+FRONT = f"http://{BIND}:8080/"
+CHAT_ANY = f"http://{BIND}:8100"
+HUB = f"http://{BIND}:8200"
+DEADLINE = 60
+MESSAGES = 200
+
+
+class Failed(Exception):
+    """A check did not hold."""
+
+
+def check(holds, claim):
+    if not holds:
+        raise Failed(claim)
+
+
+def run(*command, **kwargs):
+    return subprocess.run([str(c) for c in command], check=True, text=True, env=ENV, cwd=ROOT,
+                          **kwargs)
+
+
+def out(*command):
+    return run(*command, stdout=subprocess.PIPE).stdout.strip()
+
+
+def works(*command):
+    return subprocess.run(command, env=ENV, capture_output=True).returncode == 0
+
+
+def wait_until(condition, claim):
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        check(time.monotonic() < end, claim)
+        time.sleep(0.1)
+
+
+def say(text):
+    print(text, flush=True)
+
+
+# --- engine and images ------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def engine():
+    """The engine that runs, or Debian's dockerd with its data in build/, stopped afterwards."""
+    if works("docker", "info"):
+        yield
+        return
+    check(os.geteuid() == 0, "no Docker engine runs, and to start one takes root")
+    folder = BUILD / "engine"
+    folder.mkdir(parents=True, exist_ok=True)
+    ENV["DOCKER_HOST"] = f"unix://{folder}/socket"
+    with open(folder / "log", "w") as log:
+        dockerd = subprocess.Popen(
+            ["dockerd", "--data-root", folder / "data", "--exec-root", folder / "exec",
+             "--pidfile", folder / "pid", "--host", ENV["DOCKER_HOST"]], stdout=log, stderr=log)
+    try:
+        wait_until(lambda: dockerd.poll() is not None or works("docker", "info"),
+                   f"dockerd answers ({folder}/log)")
+        check(dockerd.poll() is None, f"dockerd runs ({folder}/log)")
+        yield
+    finally:
+        dockerd.terminate()
+        dockerd.wait()
+
+
+def compose(*arguments):
+    plugin = works("docker", "compose", "version")
+    return [*(("docker", "compose") if plugin else ("docker-compose",)), *arguments]
+
+
+def import_base():
+    base = BUILD / "base"
+    if not base.exists():
+        say(f"Laying a base system of {SUITE} with debootstrap")
+        draft = BUILD / "base.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        with open(BUILD / "debootstrap.log", "w") as log:
+            run("debootstrap", "--variant=minbase", SUITE, draft, stdout=log)
+        shutil.rmtree(draft / "var/cache/apt/archives")
+        (draft / "var/cache/apt/archives/partial").mkdir(parents=True)
+        draft.rename(base)
+    with subprocess.Popen(["tar", "-C", base, "-c", "."], stdout=subprocess.PIPE) as tar:
+        run("docker", "import", "-", ENV["BASE_IMAGE"], stdin=tar.stdout, stdout=subprocess.DEVNULL)
+
+
+def build_images():
+    import_base()
+    folder = ROOT / "tests/compose/standin"
+    shutil.copy(ROOT / "build/tools/ferret", folder / "ferret")
+    with open(BUILD / "build.log", "w") as log:
+        say(f"Building the images (log: {BUILD}/build.log)")
+        for name in STANDINS:
+            run("docker", "build", "--build-arg", f"BASE_IMAGE={ENV['BASE_IMAGE']}", "--target",
+                name, "--tag", ENV[f"{name.upper()}_IMAGE"], folder, stdout=log, stderr=log)
+        run(*compose("build"), stdout=log, stderr=log)
+
+
+# --- checks -----------------------------------------------------------------------------------
+
+
+def take_tour():
+    """`up`'s own status is no verdict; the last line is, and `run` returns it."""
+    say("docker compose up demo")
+    lines = out(*compose("up", "--no-color", "demo")).splitlines()
+    print("\n".join(lines[-30:]), flush=True)
+    check(any(line.rstrip().endswith(" PASS") for line in lines), "the tour ends with PASS")
+
+
+def tour_again():
+    say("docker compose run --rm demo")
+    run(*compose("run", "--rm", "demo"), stdout=subprocess.DEVNULL)
+
+
+def container(service):
+    return out(*compose("ps", "-q", service))
+
+
+def kill(service):
+    run("docker", "kill", container(service), stdout=subprocess.DEVNULL)
+    say(f"   killed {service}")
+
+
+def start(service):
+    run("docker", "start", container(service), stdout=subprocess.DEVNULL)
+
+
+def is_healthy(service):
+    return out("docker", "inspect", "--format", "{{.State.Health.Status}}",
+               container(service)) == "healthy"
+
+
+async def persist(attempt):
+    """As a client does: connect anew until it is done, or the deadline has passed."""
+    end = time.monotonic() + DEADLINE
+    while True:
+        try:
+            return await asyncio.wait_for(attempt(), 10)
+        except (OSError, EOFError, asyncio.TimeoutError, tour.Failed,
+                tour.websockets.WebSocketException):
+            check(time.monotonic() < end, "a client gets through before the deadline")
+            await asyncio.sleep(0.1)
+
+
+async def chat_goes_on():
+    """Messages sent through the gateway while one of the two servers is killed: each has one
+    place, in the order of their sender."""
+    room = f"compose-{uuid.uuid4().hex[:8]}"
+    acked, waiting = {}, [(f"m{i}", uuid.uuid4().hex) for i in range(MESSAGES)]
+
+    async def send_the_rest():
+        async with tour.Chat(CHAT_ANY, "ada") as ada:
+            await ada.join(room)
+            while waiting:
+                text, key = waiting[0]
+                await ada.put(type="send", room=room, id=key, text=text)
+                acked[text] = (await ada.get("ack"))["seq"]
+                waiting.pop(0)
+                if len(waiting) == MESSAGES // 2:
+                    kill("scribe-a")
+
+    async def read_all():
+        async with tour.Chat(CHAT_ANY, "grace") as grace:
+            await grace.join(room, after=0)
+            return await grace.messages(MESSAGES)
+
+    await persist(send_the_rest)
+    got = await persist(read_all)
+    check({m["text"]: m["seq"] for m in got} == acked, "what was acknowledged is what was stored")
+    check([m["seq"] for m in got] == list(range(1, MESSAGES + 1)), "contiguous, none doubled")
+    say(f"   {MESSAGES} messages acknowledged, the same {MESSAGES} read back in order")
+
+
+def orders_go_on():
+    """The database dies: 503 with Retry-After, nothing else restarts, and orders go on."""
+    headers = {"Authorization": "Bearer " + tour.demo_token(HUB, "carla")}
+    before = place_order(headers)
+    check(before.status == 201, f"an order is placed, not {before.status}")
+    kill("mariadb")
+    check(place_order(headers).status == 503, "without the database an order is refused")
+    start("mariadb")
+    seen = set()
+
+    def placed():
+        reply = place_order(headers)
+        seen.add(reply.status)
+        return reply.status == 201
+
+    wait_until(placed, f"orders are taken again, not {seen}")
+    check(seen <= {201, 503}, f"201 or 503, not {seen}")
+    old = tour.request("GET", HUB + before.headers["Location"], headers=headers)
+    check(old.status == 200, "the order placed before is still there")
+    say(f"   statuses meanwhile: {sorted(seen)}")
+
+
+def place_order(headers):
+    return tour.request("POST", HUB + "/orders", {
+        "pickup": "Bakery, 1 Mill Lane", "dropoff": "12 High Street", "fee_cents": 450}, headers)
+
+
+def try_the_page():
+    """Every button of the front page, in a browser; each line of what it says holds."""
+    shutil.rmtree(BUILD / "browser", ignore_errors=True)
+    (BUILD / "browser").mkdir()
+    browser = Browser(BUILD / "browser")
+    try:
+        page = browser.open(FRONT)
+        page.wait("document.querySelectorAll('[data-health][data-is=well]').length === 5")
+        for show in page.run("[...document.querySelectorAll('[data-show]')].map(b => b.dataset.show)"):
+            page.click(f"[data-show={show}]")
+            page.wait(f"document.querySelector('[data-show={show}]').disabled === false", DEADLINE)
+            lines = page.texts(f"section:has([data-show={show}]) .log li")
+            say(f"   {show}: " + "; ".join(lines))
+            bad = page.texts(f"section:has([data-show={show}]) .log li[data-is=ill]")
+            check(lines and not bad, f"what {show} shows holds")
+        page.screenshot(BUILD / "front.png")
+    finally:
+        browser.close()
+
+
+def take_down():
+    say("docker compose down -v")
+    run(*compose("down", "-v", "--remove-orphans"), stderr=subprocess.DEVNULL)
+    label = f"label=com.docker.compose.project={PROJECT}"
+    for kind in (("ps", "-aq"), ("volume", "ls", "-q"), ("network", "ls", "-q")):
+        check(out("docker", *kind, "--filter", label) == "", f"docker {kind[0]} has nothing left")
+
+
+def main():
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with engine():
+        build_images()
+        try:
+            take_tour()
+            say("A chat server is killed while a client sends")
+            asyncio.run(chat_goes_on())
+            say("The database is killed while orders come in")
+            orders_go_on()
+            start("scribe-a")
+            wait_until(lambda: is_healthy("scribe-a"), "the killed server is back")
+            tour_again()
+            say("The buttons of the front page")
+            try_the_page()
+        except BaseException:
+            subprocess.run(compose("logs", "--no-color", "--tail=30"), env=ENV, cwd=ROOT)
+            raise
+        finally:
+            take_down()
+    print("test-compose: passed", flush=True)
+
+
+if __name__ == "__main__":
+    main()
