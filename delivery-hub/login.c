@@ -26,6 +26,7 @@ enum status login_bearer(struct http_request *req, const char *key, struct princ
         !name_valid(claims.sub, PERSON_MAX))
         return http_fail(req, STATUS_UNAUTHENTICATED, "the token is not valid");
     snprintf(who->id, sizeof(who->id), "%s", claims.sub);
+    who->session = claims.exp * 1000;
     for (size_t i = 0; i < sizeof(role_names) / sizeof(role_names[0]); i++) {
         if (strcmp(claims.role, role_names[i].name) == 0)
             who->roles = role_names[i].role;

@@ -6,12 +6,14 @@
 #include "relay.h"
 #include "routes.h"
 #include "service.h"
+#include "stream_reader.h"
 #include "token.h"
 
 enum {
     QUEUE_MAX = 4096,
     WAITING_MAX = 10000,
     RELAY_EVERY_MS = 500,
+    READ_EVERY_MS = 100,
     SWEEP_EVERY_MS = 5000,
     REAP_EVERY_MS = 1000
 };
@@ -124,7 +126,7 @@ static struct redis *open_redis(void)
     struct redis *redis;
     const struct redis_options o = {
         .url = config.redis_url,
-        .connections_max = (size_t)config.workers + 2,
+        .connections_max = (size_t)config.workers + 2, /* the relay, and the reader */
     };
     if (redis_new(&o, &redis, &why))
         service_die("REDIS_URL", &why);
@@ -168,8 +170,11 @@ int main(int argc, char **argv)
     struct reaper reaper = {.db = db, .relay = publish};
     struct job *reap = job_start(lease_reap, &reaper, REAP_EVERY_MS);
     struct job *sweep = job_start(command_sweep, db, SWEEP_EVERY_MS);
-    struct workers *workers = workers_new("http", (size_t)config.workers, QUEUE_MAX);
     struct status_map *map = status_map_new((size_t)config.map);
+    struct events *events = events_new();
+    struct stream_reader reader = {.redis = redis, .map = map, .events = events};
+    struct job *read = job_start(stream_reader_run, &reader, READ_EVERY_MS);
+    struct workers *workers = workers_new("http", (size_t)config.workers, QUEUE_MAX);
     /* A gate would hide what naive is there to show. */
     bool gated = config.gate && config.strategy != ASSIGN_NAIVE;
     struct gate *gate = gated ? gate_new(WAITING_MAX) : NULL;
@@ -178,6 +183,7 @@ int main(int argc, char **argv)
         .stores = {map, config.cache ? redis : NULL, replica, db},
         .relay = config.queue ? publish : NULL,
         .direct = config.queue ? NULL : &relay,
+        .events = events,
         .token_key = config.token_key,
         .workers = workers,
         .gate = gate,
@@ -196,6 +202,8 @@ int main(int argc, char **argv)
     job_stop(sweep);
     job_stop(reap);
     job_stop(publish);
+    job_stop(read);
+    events_free(events);
     status_map_free(map);
     redis_free(redis);
     db_free(replica);

@@ -213,7 +213,7 @@ static enum status query_page(struct db_conn *c, const struct orders_query *q, e
     struct sql_value values[4];
     size_t n = 0;
     if (whose != ALL)
-        values[n++] = SQL_TEXT(q->who->id);
+        values[n++] = SQL_TEXT(q->partner ? q->partner : q->who->id);
     if (status)
         values[n++] = SQL_TEXT(order_state_name(*status));
     values[n++] = SQL_I64(q->after);
@@ -239,12 +239,12 @@ static enum status merge(struct db_rows *mine, struct db_rows *pending, size_t l
     return st;
 }
 
-/* The index that has the caller's orders together. */
-static enum whose whose_orders(unsigned role)
+/* The index that has these orders together. */
+static enum whose whose_orders(const struct orders_query *q)
 {
-    if (role == PARTNER)
+    if (q->who->role == PARTNER || q->partner)
         return OF_PARTNER;
-    return role == CUSTOMER ? OF_CUSTOMER : ALL;
+    return q->who->role == CUSTOMER ? OF_CUSTOMER : ALL;
 }
 
 enum status orders_list(struct db_conn *c, const struct orders_query *q, struct order *out,
@@ -256,7 +256,7 @@ enum status orders_list(struct db_conn *c, const struct orders_query *q, struct 
     if (q->who->role == PARTNER && (!q->status || *q->status == ORDER_PENDING))
         st = query_page(c, q, ALL, &only_pending, &pending);
     if (!st)
-        st = query_page(c, q, whose_orders(q->who->role), q->status, &mine);
+        st = query_page(c, q, whose_orders(q), q->status, &mine);
     if (!st)
         st = merge(mine, pending, q->limit, out, n, more);
     db_rows_free(pending);

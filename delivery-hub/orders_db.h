@@ -39,6 +39,7 @@ enum { ORDERS_PAGE_MAX = 100 };
 
 struct orders_query {
     const struct actor *who;        /* sees nothing but what order_visible allows */
+    const char *partner;            /* of this one only, for a dispatcher; or NULL */
     const enum order_state *status; /* or NULL for any */
     int64_t after;                  /* ids below this one; INT64_MAX for the first page */
     size_t limit;                   /* 1..ORDERS_PAGE_MAX */

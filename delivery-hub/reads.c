@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PAGE_DEFAULT = 20 };
 
@@ -45,32 +46,70 @@ enum status get_order(struct http_request *req)
 struct page {
     struct orders_query query;
     enum order_state status;
+    struct strbuf partner;
     struct order orders[ORDERS_PAGE_MAX];
     size_t n;
     bool more;
 };
 
+static enum status take_status(struct http_request *req, struct page *page)
+{
+    struct strbuf text = STRBUF_INIT;
+    bool found;
+    enum status st = http_query(req, "status", &text, &found);
+    if (!st && found) {
+        page->query.status = &page->status;
+        if (order_state_parse(strbuf_cstr(&text), &page->status))
+            st = http_fail(req, STATUS_BAD_REQUEST, "status names no state of an order");
+    }
+    strbuf_release(&text);
+    return st;
+}
+
+static enum status take_partner(struct http_request *req, struct page *page)
+{
+    bool found;
+    enum status st = http_query(req, "partner", &page->partner, &found);
+    if (st || !found)
+        return st;
+    if (page->query.who->role != DISPATCHER)
+        return http_fail(req, STATUS_FORBIDDEN, "partner is a dispatcher's filter");
+    page->query.partner = strbuf_cstr(&page->partner);
+    if (strlen(page->query.partner) != page->partner.len ||
+        !name_valid(page->query.partner, PERSON_MAX))
+        return http_fail(req, STATUS_BAD_REQUEST, "partner is nobody's id");
+    return STATUS_OK;
+}
+
 static enum status page_query(struct http_request *req, struct page *page)
 {
-    static const char *const known[] = {"status", "limit", "after", NULL};
-    struct strbuf text = STRBUF_INIT;
+    static const char *const known[] = {"status", "partner", "limit", "after", NULL};
     int64_t limit = 0;
-    bool found = false;
     enum status st = http_query_only(req, known);
     if (!st)
         st = http_query_int(req, "limit", 1, ORDERS_PAGE_MAX, PAGE_DEFAULT, &limit);
     if (!st)
         st = http_query_int(req, "after", 1, INT64_MAX, INT64_MAX, &page->query.after);
     if (!st)
-        st = http_query(req, "status", &text, &found);
-    if (!st && found) {
-        page->query.status = &page->status;
-        if (order_state_parse(strbuf_cstr(&text), &page->status))
-            st = http_fail(req, STATUS_BAD_REQUEST, "status names no state of an order");
-    }
+        st = take_status(req, page);
+    if (!st)
+        st = take_partner(req, page);
     page->query.limit = (size_t)limit;
-    strbuf_release(&text);
     return st;
+}
+
+static void link_next(struct http_request *req, const struct page *page)
+{
+    struct strbuf link = STRBUF_INIT;
+    strbuf_addf(&link, "</orders?limit=%zu&after=%" PRId64, page->query.limit,
+                page->orders[page->n - 1].id);
+    if (page->query.status)
+        strbuf_addf(&link, "&status=%s", order_state_name(page->status));
+    if (page->query.partner)
+        strbuf_addf(&link, "&partner=%s", page->query.partner);
+    strbuf_addstr(&link, ">; rel=\"next\"");
+    http_set_header(req, "Link", link.bytes);
+    strbuf_release(&link);
 }
 
 static enum status page_reply(struct http_request *req, const struct page *page)
@@ -78,14 +117,8 @@ static enum status page_reply(struct http_request *req, const struct page *page)
     json_t *orders = json_array();
     for (size_t i = 0; i < page->n; i++)
         json_array_append_new(orders, order_json(&page->orders[i]));
-    if (page->more) {
-        char link[128];
-        snprintf(link, sizeof(link), "</orders?limit=%zu&after=%" PRId64 "%s%s>; rel=\"next\"",
-                 page->query.limit, page->orders[page->n - 1].id,
-                 page->query.status ? "&status=" : "",
-                 page->query.status ? order_state_name(page->status) : "");
-        http_set_header(req, "Link", link);
-    }
+    if (page->more)
+        link_next(req, page);
     return http_reply_json(req, 200, json_pack("{s:o}", "orders", orders));
 }
 
@@ -116,6 +149,7 @@ enum status get_orders(struct http_request *req)
         st = load_page(sources.primary, page);
     st = st ? store_failed(req, st) : page_reply(req, page);
 out:
+    strbuf_release(&page->partner);
     free(page);
     return st;
 }

@@ -5,6 +5,7 @@
 #include "login.h"
 #include "orders.h"
 #include "reads.h"
+#include "stats.h"
 #include "writes.h"
 
 static struct hub hub;
@@ -19,6 +20,11 @@ static enum status post_demo_login(struct http_request *req)
     if (!hub.demo_login)
         return http_fail(req, STATUS_NOT_FOUND, "demo logins are off");
     return login_demo(req, hub.token_key);
+}
+
+static enum status get_events(struct http_request *req)
+{
+    return events_reply(hub.events, req);
 }
 
 enum status hub_authenticate(struct http_request *req, struct principal *who)
@@ -40,6 +46,8 @@ const struct route hub_routes[] = {
     {POST, "/orders/{order}/deliver", PARTNER, NULL, BLOCKING, post_deliver, NULL},
     {POST, "/orders/{order}/release", PARTNER, NULL, BLOCKING, post_release, NULL},
     {POST, "/orders/{order}/cancel", CUSTOMER | DISPATCHER, NULL, BLOCKING, post_cancel, NULL},
+    {GET, "/stats", DISPATCHER, NULL, INLINE_OR_POOL, get_stats, NULL},
+    {GET, "/events", ANY, NULL, INLINE, get_events, NULL},
     {POST, "/demo/login", ANYONE, NULL, INLINE, post_demo_login, NULL},
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/style.css", ANYONE, NULL, INLINE, get_page, NULL},
@@ -53,5 +61,6 @@ void hub_routes_init(const struct hub *h)
     writes_init(h);
     accept_init(h);
     reads_init(&h->stores);
+    stats_init(&h->stores);
     history_init(h->db);
 }

@@ -1,6 +1,7 @@
 /* Every route of the hub: who may, and its handler. */
 #pragma once
 #include "assign.h"
+#include "events.h"
 #include "gate.h"
 #include "http.h"
 #include "jobs.h"
@@ -12,6 +13,7 @@ struct hub {
     struct status_sources stores; /* for reads */
     struct job *relay;            /* woken when there is something to publish; or */
     struct relay *direct;         /* published by the request itself, after its commit */
+    struct events *events;
     const char *token_key;
     struct workers *workers;
     struct gate *gate; /* of hot orders; or NULL: the database alone */

@@ -68,6 +68,46 @@ def dispatcher(server, sub="dora"):
     return Client(server, sub, "dispatcher")
 
 
+class Events:
+    """GET /events of one person, event by event."""
+
+    def __init__(self, server, sub, role, last=None, **claims):
+        headers = {"Authorization": f"Bearer {token(sub, role, **claims)}"}
+        if last is not None:
+            headers["Last-Event-ID"] = last
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        self.connection.request("GET", "/events", headers=headers)
+        self.response = self.connection.getresponse()
+        assert self.response.status == 200, self.response.read()
+        assert self.response.headers["Content-Type"] == "text/event-stream"
+        self.id = None
+
+    def block(self):
+        """The fields of the next block, comments under ""; None at the end of the stream."""
+        fields = {}
+        while line := self.response.readline():
+            if line == b"\n":
+                self.id = fields.get("id", self.id)
+                return fields
+            name, _, value = line.decode().rstrip("\n").partition(":")
+            fields[name] = value.removeprefix(" ")
+        return None
+
+    def next(self):
+        """(type, order) of the next event."""
+        while "event" not in (fields := self.block()):
+            pass
+        return fields["event"], json.loads(fields["data"])
+
+    def steps(self, n):
+        """(type, order id, version) of the next n events."""
+        return [(kind, order.get("id"), order.get("version")) for kind, order in
+                (self.next() for _ in range(n))]
+
+    def close(self):
+        self.connection.close()
+
+
 def connect(mariadb, database, **kwargs):
     return pymysql.connect(host="127.0.0.1", port=mariadb.port, user="root", database=database,
                            autocommit=True, cursorclass=pymysql.cursors.DictCursor, **kwargs)

@@ -307,6 +307,8 @@ ROUTES = {  # written from the description, not from the code
     ("POST", "/orders/{order}/deliver"): {"partner"},
     ("POST", "/orders/{order}/release"): {"partner"},
     ("POST", "/orders/{order}/cancel"): {"customer", "dispatcher"},
+    ("GET", "/stats"): {"dispatcher"},
+    ("GET", "/events"): {"customer", "partner", "dispatcher"},
     ("POST", "/demo/login"): None,
     ("GET", "/"): None,
     ("GET", "/style.css"): None,
@@ -320,7 +322,8 @@ ROUTES = {  # written from the description, not from the code
 def send(server, method, path, order, headers):
     body = {"/orders": hub.NEW_ORDER, "/demo/login": {"account": "p7"}}.get(path)
     return requests.request(method, server.url + path.replace("{order}", order), headers=headers,
-                            json=body if method == "POST" else None, timeout=10)
+                            json=body if method == "POST" else None, timeout=10,
+                            stream=path == "/events")  # it would not end
 
 
 @pytest.mark.parametrize("role", ["customer", "partner", "dispatcher", "admin", "", None])

@@ -368,3 +368,55 @@ def test_with_the_queue_off_the_request_publishes(start_server, mariadb, own_red
     own_redis.start()
     until(lambda: [e for _, e in store.xrange("hub:events") if e[b"order"] == order.encode()],
           what="the event that Redis was not there for")
+
+
+# --- lists and counts ----------------------------------------------------------------------------
+
+def test_one_partners_orders(server):
+    carla, p1, p2 = hub.customer(server), hub.partner(server, "pa"), hub.partner(server, "pb")
+    dora = hub.dispatcher(server)
+    orders = [carla.place() for _ in range(3)]
+    for order, who in zip(orders, (p1, p2, p1)):
+        assert who.accept(order).status_code == 200
+    p1.post(f"/orders/{orders[0]}/pickup", json={"fence": 1})
+
+    def listed(query):
+        found, path = [], f"/orders?limit=1&{query}"
+        while path:
+            r = dora.get(path)
+            found += [o["id"] for o in r.json()["orders"]]
+            path = r.links.get("next", {}).get("url")
+        return found
+
+    until(lambda: listed("partner=pa") == [orders[2], orders[0]], what="the partner's orders")
+    assert listed("partner=pb") == [orders[1]]
+    assert listed("partner=pa&status=picked_up") == [orders[0]]
+    assert listed("partner=nobody") == []
+    for who in carla, p1:
+        assert who.get("/orders?partner=pa").status_code == 403
+    for bad in "", "a b", "x" * 65, "%00", "a%00b", "-a":
+        assert dora.get(f"/orders?partner={bad}").status_code == 400
+
+
+def test_counts(start_server, mariadb, own_redis):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_counts",
+                                                  HUB_CAPACITY=100))
+    carla, p1, dora = hub.customer(server), hub.partner(server), hub.dispatcher(server)
+    orders = [carla.place() for _ in range(6)]
+    for order in orders[:4]:
+        p1.accept(order)
+    for order in orders[:3]:
+        p1.post(f"/orders/{order}/pickup", json={"fence": 1})
+    p1.post(f"/orders/{orders[0]}/deliver", json={"fence": 1})
+    carla.post(f"/orders/{orders[5]}/cancel")
+    want = {"pending": 1, "assigned": 1, "picked_up": 2, "delivered": 1, "cancelled": 1}
+    until(lambda: (s := dora.get("/stats").json())["orders"] == want and s["unpublished"] == 0,
+          what="the counts")
+    own_redis.kill()
+    carla.place()
+    until(lambda: dora.get("/stats").json()["unpublished"] == 1, what="an event that waits")
+    assert dora.get("/stats").json()["counted_to"] == 100000
+    mariadb.sql("INSERT INTO orders (status, version, fence, customer, pickup, dropoff, note, "
+                "fee_cents, created_at, updated_at) SELECT 'delivered', 1, 0, 'c', 'a', 'b', '', "
+                "1, NOW(3), NOW(3) FROM seq_1_to_100050", "hub_counts")
+    until(lambda: dora.get("/stats").json()["orders"]["delivered"] == 100000, what="the cap")
