@@ -1,13 +1,26 @@
 """The load clients, before a figure of theirs is believed."""
 
+import contextlib
+import json
 import sys
 import threading
+import types
 
 import pytest
 from harness.process import ROOT
+from websockets.sync.server import serve
 
 sys.path.insert(0, str(ROOT / "tests" / "load"))
 import bench  # noqa: E402
+
+
+@pytest.fixture(params=["turn", "each"])
+def room(request, folder):
+    server = bench.Limit("bare_chat", folder, request.param).start()
+    with bench.Room(server, "r", 20) as room:
+        yield room
+    server.resume()
+    server.kill()
 
 
 @pytest.fixture
@@ -61,3 +74,60 @@ def test_another_machine_must_be_meant():
     with pytest.raises(bench.subprocess.CalledProcessError) as e:
         bench.run("http_load", "192.0.2.1:80", "-", stdin=bench.request("GET", "/"))
     assert e.value.returncode == 2
+
+
+def test_every_message_reaches_every_member(room):
+    for command in (("closed", 0.3, 16), ("open", 0.3, 1000)):
+        done = room.run(*command)
+        assert done["messages"] >= 16 and done["deliveries"] == 20 * done["messages"]
+        assert [done[key] for key in ("lost", "gaps", "foreign", "refused")] == [0] * 4
+    assert done["messages"] == 300
+
+
+@pytest.mark.parametrize("room", ["turn"], indirect=True)
+def test_a_room_counts_what_a_stall_held_up(room):
+    threading.Timer(0.5, room.server.pause).start()
+    threading.Timer(1.5, room.server.resume).start()
+    done = room.run("open", 2, 200)
+    assert done["messages"] == 400 and done["lost"] == 0
+    assert done["max_us"] > 800_000
+    assert done["p90_us"] > 400_000
+
+
+def faulty_room(ws):
+    """Answers its one member: the 2nd message twice, the 3rd refused, the 5th lost, seqs amiss at
+    the 4th and the 7th."""
+    seqs = {1: [1], 2: [2, 3], 3: [], 4: [5], 5: [], 6: [6], 7: [6], 8: [7]}
+    sends = 0
+
+    def put(**frame):
+        ws.send(json.dumps(frame, separators=(",", ":")))
+
+    for text in ws:
+        frame = json.loads(text)
+        if frame["type"] != "send":
+            put(type={"hello": "welcome", "join": "joined"}[frame["type"]])
+            continue
+        sends += 1
+        if sends == 3:
+            put(type="nack", id=frame["id"])
+        for seq in seqs[sends]:
+            put(type="message", seq=seq, text=frame["text"])
+
+
+@contextlib.contextmanager
+def serving(handler):
+    with serve(handler, "127.0.0.1", 0, subprotocols=["scribe.v1"]) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield types.SimpleNamespace(port=server.socket.getsockname()[1], pid=bench.os.getpid())
+        server.shutdown()
+        thread.join()
+
+
+def test_no_fault_of_a_chat_goes_unseen():
+    with serving(faulty_room) as server, bench.Room(server, "r", 1) as room:
+        done = room.run("open", 0.16, 50, 0.5)
+    assert done["messages"] == 8 and done["deliveries"] == 6
+    assert done["foreign"] == 1 and done["refused"] == 1
+    assert done["gaps"] == 2 and done["lost"] == 1

@@ -58,6 +58,41 @@ def http_load(port, requests, **options):
     return run("http_load", *args, f"127.0.0.1:{port}", "-", stdin=b"".join(requests))
 
 
+class Room:
+    """Chat clients in one room of a server, a process of chat_load. run("closed", seconds, window)
+    or run("open", seconds, messages a second) gives what came of it, and `server_cpu_s`."""
+
+    def __init__(self, server, name, members, key="none"):
+        self.server = server
+        self.client = subprocess.Popen(
+            [program("chat_load"), f"127.0.0.1:{server.port}", name, str(members)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for i in range(members):
+            self.put(json.dumps({"type": "hello", "token": token(key, f"member-{i}")}))
+        self.get()
+
+    def put(self, line):
+        print(line, file=self.client.stdin)
+
+    def get(self):
+        self.client.stdin.flush()
+        line = self.client.stdout.readline()
+        if not line:
+            raise RuntimeError(f"chat_load ended with {self.client.wait()}")
+        return json.loads(line)
+
+    def run(self, *command):
+        before = cpu_s(self.server.pid)
+        self.put(" ".join(map(str, command)))
+        return self.get() | {"server_cpu_s": cpu_s(self.server.pid) - before}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.client.communicate()
+
+
 class Limit(Process):
     """A bare server, a program of tests/load/*.c that prints "port N"."""
 

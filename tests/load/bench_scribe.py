@@ -6,9 +6,6 @@ for the latency of each delivery from the time when its message was to be sent. 
 is the server that writes to each socket once a turn of the loop, at the same rate. Then the memory
 of idle connections."""
 
-import json
-import subprocess
-
 import bench
 from harness.server import Server
 
@@ -21,46 +18,11 @@ IDLE = 500 if bench.QUICK else 5000
 LOADS = (50, 80)
 
 
-class Room:
-    """A room full of clients of a server: run("closed", seconds, window), or "open" with a rate;
-    what came of it, with the processor time of the server in it (server_cpu_s)."""
-
-    def __init__(self, server, name, members):
-        self.server = server
-        self.client = subprocess.Popen(
-            [bench.program("chat_load"), f"127.0.0.1:{server.port}", name, str(members)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for i in range(members):
-            self.put(json.dumps({"type": "hello", "token": bench.token(KEY, f"member-{i}")}))
-        self.get()
-
-    def put(self, line):
-        print(line, file=self.client.stdin)
-
-    def get(self):
-        self.client.stdin.flush()
-        line = self.client.stdout.readline()
-        if not line:
-            raise RuntimeError(f"chat_load ended with {self.client.wait()}")
-        return json.loads(line)
-
-    def run(self, *command):
-        before = bench.cpu_s(self.server.pid)
-        self.put(" ".join(map(str, command)))
-        return self.get() | {"server_cpu_s": bench.cpu_s(self.server.pid) - before}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.client.communicate()
-
-
 def measure(servers, members, n):
     """One run on each server: by server and loop (0: closed, else percent) what came of it."""
     results = {}
     for name in ("scribe", "turn", "each"):  # scribe sets the rate of the open loops
-        with Room(servers[name], f"room-{members}-{n}", members) as room:
+        with bench.Room(servers[name], f"room-{members}-{n}", members, KEY) as room:
             results[name, 0] = room.run("closed", SECONDS, WINDOW)
             per_message = results["scribe", 0]["per_s"] / members
             for percent in LOADS if name != "each" else ():
@@ -94,7 +56,7 @@ def total(runs, *keys):
 def idle_memory(table, scribe):
     """A new server: what earlier rooms left in its allocator would hide the growth."""
     before = bench.rss_kib(scribe.pid)
-    with Room(scribe, "idle", IDLE):
+    with bench.Room(scribe, "idle", IDLE, KEY):
         table.add(f"memory of a connection, {IDLE} idle", [(bench.rss_kib(scribe.pid) - before)
                                                            / IDLE], "KiB", [10])
 

@@ -21,7 +21,7 @@ enum {
     DIGITS = 10,
     JOINING_MAX = 64, /* at a time */
     JOIN_US = 120 * 1000000,
-    GRACE_US = 20 * 1000000,
+    GRACE_S = 20,
     SENT_MAX = 1 << 20, /* messages under way */
 };
 
@@ -53,7 +53,7 @@ static struct sent *sent; /* by serial % SENT_MAX */
 static struct {
     size_t window;
     double rate;
-    int64_t start_us, end_us, last_us, now_us;
+    int64_t start_us, end_us, give_up_us, last_us, now_us;
     uint64_t first, sent, done, refused, deliveries, foreign, gaps, bytes;
     struct hist latency;
 } run;
@@ -303,7 +303,7 @@ static void print_result(double cpu_s)
     fflush(stdout);
 }
 
-static void run_once(double seconds, size_t window, double rate)
+static void run_once(double seconds, size_t window, double rate, double grace_s)
 {
     double cpu_s = net_cpu_s();
     memset(&run, 0, sizeof(run));
@@ -312,12 +312,11 @@ static void run_once(double seconds, size_t window, double rate)
     run.first = serial;
     run.start_us = run.last_us = clock_mono_us();
     run.end_us = run.start_us + (int64_t)(seconds * 1e6);
+    run.give_up_us = run.end_us + (int64_t)(grace_s * 1e6);
     for (send_due(); run.now_us < run.end_us || run.done < run.sent; send_due()) {
-        int64_t due = next_due(), until_us = run.end_us;
-        if (run.now_us >= run.end_us)
-            until_us = run.end_us + GRACE_US;
-        turn(due < until_us ? due : until_us);
-        if (run.now_us > run.end_us + GRACE_US)
+        int64_t until_us = run.now_us < run.end_us ? run.end_us : run.give_up_us;
+        turn(next_due() < until_us ? next_due() : until_us);
+        if (run.now_us > run.give_up_us)
             break;
     }
     print_result(net_cpu_s() - cpu_s);
@@ -327,18 +326,19 @@ static const char usage[] =
     "usage: chat_load ADDRESS:PORT ROOM MEMBERS [--anywhere]\n"
     "Standard input: a line for each member, its hello; when all have joined, {\"joined\": N} is\n"
     "printed, and each further line makes a run:\n"
-    "    closed SECONDS WINDOW   so many messages are always under way\n"
-    "    open SECONDS RATE       so many are sent a second, whatever becomes of them\n"
-    "Its result is a line of JSON. lost: deliveries that never came; gaps: seqs out of order;\n"
+    "    closed SECONDS WINDOW [GRACE]   so many messages are always under way\n"
+    "    open SECONDS RATE [GRACE]       so many are sent a second, whatever becomes of them\n"
+    "GRACE, in seconds, is how long what was sent last may take. The result is a line of JSON. "
+    "lost: deliveries that never came; gaps: seqs out of order;\n"
     "foreign: messages of others, or a second time.\n";
 
 static void command(const char *line)
 {
-    double seconds, number;
-    if (sscanf(line, "closed %lf %lf", &seconds, &number) == 2)
-        run_once(seconds, (size_t)number, 0);
-    else if (sscanf(line, "open %lf %lf", &seconds, &number) == 2)
-        run_once(seconds, 0, number);
+    double seconds, number, grace_s = GRACE_S;
+    if (sscanf(line, "closed %lf %lf %lf", &seconds, &number, &grace_s) >= 2)
+        run_once(seconds, (size_t)number, 0, grace_s);
+    else if (sscanf(line, "open %lf %lf %lf", &seconds, &number, &grace_s) >= 2)
+        run_once(seconds, 0, number, grace_s);
     else
         net_die("%s", usage);
 }
