@@ -24,7 +24,11 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self.target))
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
             for name, source, sink in (("up", client, server), ("down", server, client)):
                 threading.Thread(target=self._forward, args=(name, source, sink),
                                  daemon=True).start()
