@@ -191,6 +191,7 @@ fuzz:
 
 bench-scribe bench-hub bench-vault bench-portal: bench-%: all load
 	@tests/setup.sh test
+	@$(if $(filter portal,$*),tests/setup.sh bench-portal)
 	@PYTHONPATH=tests VARIANT=release python3 -B tests/load/bench_$*.py
 
 test-chroot:

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024, POLL_MS = 5 };
+enum { BACKLOG = 4096, POLL_MS = 5 };
 
 /* --- the routes of every service ------------------------------------------------------------ */
 

@@ -12,7 +12,7 @@ enum { PERIOD_MS = 1000, RETRY_MS = 50 };
 struct invalidation {
     struct invalidation_options o;
     struct redis_subscriber *subscriber;
-    struct metric *replayed, *near_on;
+    struct metric *sweeps, *replayed, *near_on;
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows, and of switching the near cache on */
     pthread_cond_t wake;
@@ -84,6 +84,7 @@ static enum status replay(struct invalidation *v, int64_t age_ms)
     struct changes list = CHANGES_INIT;
     enum status st;
     do {
+        metric_add(v->sweeps, 1);
         changes_reset(&list);
         st = changes_pending(v->o.db, age_ms, &list);
         drop_near(v, &list);
@@ -192,6 +193,7 @@ static void init(struct invalidation *v, const struct invalidation_options *opti
     pthread_cond_init(&v->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&v->lock, NULL);
+    v->sweeps = metric_counter("portal_sweeps_total", "", "Looks for pending invalidations.");
     v->replayed = metric_counter("portal_invalidations_replayed_total", "",
                                  "Changes told to the caches by another than their writer.");
     v->near_on = metric_gauge("portal_near_cache_on", "", "1 while every invalidation arrives.");

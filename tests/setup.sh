@@ -1,5 +1,6 @@
 #!/bin/bash
-# Install what is missing for: build, demo, test, lint, fuzz, chroot or compose. Silent and quick when nothing is.
+# Install what is missing for: build, demo, test, lint, fuzz, bench-portal, chroot or compose.
+# Silent and quick when nothing is.
 # usage: tests/setup.sh PURPOSE
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -18,6 +19,7 @@ declare -A packages=(
     [test]="$build $stores libcmocka-dev python3-venv"
     [lint]="$build libcmocka-dev git clang clang-format clang-tidy shellcheck"
     [fuzz]="$build clang"
+    [bench-portal]="nginx php-fpm php-mysql php-redis"
     [chroot]="debootstrap"
     [compose]="debootstrap docker.io docker-compose iptables"
 )
@@ -38,7 +40,7 @@ go_minor=22
 
 purpose=${1:-none}
 if [ -z "${packages[$purpose]:-}" ]; then
-    echo "usage: $0 build|demo|test|lint|fuzz|chroot|compose" >&2
+    echo "usage: $0 build|demo|test|lint|fuzz|bench-portal|chroot|compose" >&2
     exit 2
 fi
 
