@@ -43,6 +43,36 @@ static void verifier(const struct keyring *keys, const uint8_t id[ID], roles sco
     secret_wipe(message, sizeof(message));
 }
 
+/* A statement about one key, and its audit entry. */
+struct change {
+    struct index *ix;
+    const char *sql;
+    const struct sql_value *values;
+    size_t n;
+    struct audit_entry entry;
+    uint64_t changed;
+};
+
+static enum status apply(struct sqlite *db, void *ctx)
+{
+    struct change *c = ctx;
+    enum status s = sqlite_exec(db, c->sql, c->values, c->n, &c->changed);
+    if (s != STATUS_OK || c->changed == 0)
+        return s;
+    return audit_append(db, index_keys(c->ix), &c->entry);
+}
+
+static enum status change(struct index *ix, const char *action, const uint8_t id[ID],
+                          const char *sql, const struct sql_value *values, size_t n)
+{
+    char user[32];
+    struct change c = {ix, sql, values, n, {audit_by_command(user), action, id, ID, "ok"}, 0};
+    enum status s = index_write(ix, apply, &c);
+    if (s == STATUS_OK && c.changed == 0)
+        return STATUS_NOT_FOUND;
+    return index_status(s);
+}
+
 enum status apikey_create(struct index *ix, const struct keyring *keys, roles scopes,
                           char text[APIKEY_TEXT + 1])
 {
@@ -50,10 +80,9 @@ enum status apikey_create(struct index *ix, const struct keyring *keys, roles sc
     secret_random(id, ID);
     secret_random(secret, SECRET);
     verifier(keys, id, scopes, secret, expected);
-    enum status s = index_exec(ix, "INSERT INTO api_keys (id, scopes, verifier) VALUES (?, ?, ?)",
-                               SQL(SQL_BLOB(id, ID), SQL_I64(scopes), SQL_BLOB(expected, VERIFIER)),
-                               NULL, NULL);
-
+    enum status s =
+        change(ix, "key-create", id, "INSERT INTO api_keys (id, scopes, verifier) VALUES (?, ?, ?)",
+               SQL(SQL_BLOB(id, ID), SQL_I64(scopes), SQL_BLOB(expected, VERIFIER)));
     struct strbuf key = STRBUF_INIT;
     strbuf_reserve(&key, APIKEY_TEXT);
     strbuf_addstr(&key, prefix);
@@ -64,9 +93,8 @@ enum status apikey_create(struct index *ix, const struct keyring *keys, roles sc
     secret_wipe(key.bytes, key.len);
     secret_wipe(secret, sizeof(secret));
     strbuf_release(&key);
-    return index_status(s);
+    return s;
 }
-
 /* The row's scopes and verifier; zeros when there is none. */
 static enum status find(struct index *ix, const uint8_t id[ID], roles *scopes,
                         uint8_t expected[VERIFIER], bool *found)
@@ -124,14 +152,9 @@ enum status apikey_check(struct index *ix, const struct keyring *keys, const cha
 enum status apikey_revoke(struct index *ix, const char *text)
 {
     uint8_t id[ID];
-    uint64_t changed = 0;
     if (strncmp(text, prefix, sizeof(prefix) - 1) == 0)
         text += sizeof(prefix) - 1;
     if (hex_decode(text, strcspn(text, "_"), id, ID) != STATUS_OK)
         return STATUS_NOT_FOUND;
-    enum status s =
-        index_exec(ix, "DELETE FROM api_keys WHERE id = ?", SQL(SQL_BLOB(id, ID)), &changed, NULL);
-    if (s == STATUS_OK && changed == 0)
-        return STATUS_NOT_FOUND;
-    return index_status(s);
+    return change(ix, "key-revoke", id, "DELETE FROM api_keys WHERE id = ?", SQL(SQL_BLOB(id, ID)));
 }

@@ -8,10 +8,19 @@
 
 enum { BUSY_MS = 1000, SEALED_ROW_MAX = OBJECT_ROW_MAX + SEAL_OVERHEAD };
 
+struct write { /* what a caller of index_write waits for */
+    enum status (*work)(struct sqlite *db, void *ctx);
+    void *ctx;
+    struct write *next;
+    enum { WAITING, TAKEN, DONE } state;
+    enum status status;
+};
+
 struct index {
     const struct keyring *keys;
     pthread_mutex_t lock; /* of what follows */
     bool writing;         /* one writer at a time */
+    struct write *waiting, **last;
     pthread_cond_t written;
     pthread_cond_t returned;
     size_t free_count;
@@ -37,38 +46,116 @@ void index_return(struct index *ix, struct sqlite *db)
     pthread_mutex_unlock(&ix->lock);
 }
 
-static bool enter_writer(struct index *ix)
+/* --- writing --------------------------------------------------------------------------------- */
+
+static enum status run_all(struct sqlite *db, void *ctx)
 {
-    int64_t deadline_ms = clock_mono_ms() + BUSY_MS;
-    pthread_mutex_lock(&ix->lock);
-    while (ix->writing && clock_cond_wait(&ix->written, &ix->lock, deadline_ms))
-        ;
-    bool entered = !ix->writing;
-    ix->writing = true;
-    pthread_mutex_unlock(&ix->lock);
-    return entered;
+    enum status s = STATUS_OK;
+    for (struct write *w = ctx; w && s == STATUS_OK; w = w->next)
+        s = w->status = w->work(db, w->ctx);
+    return s;
 }
 
-static void leave_writer(struct index *ix)
+static bool work_failed(const struct write *w)
 {
-    pthread_mutex_lock(&ix->lock);
-    ix->writing = false;
-    pthread_cond_signal(&ix->written);
+    while (w && w->status == STATUS_OK)
+        w = w->next;
+    return w != NULL;
+}
+
+/* All in one transaction. When one of them cannot be done, each in its own, so that it fails
+ * alone; a lock that was not granted or a disk that is full is everybody's. */
+static void commit(struct sqlite *db, struct write *group)
+{
+    enum status s = sqlite_transaction(db, run_all, group);
+    bool alone = s != STATUS_OK && group->next && work_failed(group);
+    for (struct write *w = group; w; w = w->next)
+        w->status = alone ? sqlite_transaction(db, w->work, w->ctx) : s;
+}
+
+/* Under the lock: everybody who waits, in order. */
+static struct write *take_waiting(struct index *ix)
+{
+    struct write *group = ix->waiting;
+    for (struct write *w = group; w; w = w->next)
+        w->state = TAKEN;
+    ix->waiting = NULL;
+    ix->last = &ix->waiting;
+    return group;
+}
+
+/* Under the lock, which it lets go meanwhile. */
+static void lead(struct index *ix)
+{
+    struct write *group = take_waiting(ix);
+    ix->writing = true;
     pthread_mutex_unlock(&ix->lock);
+    struct sqlite *db = index_borrow(ix);
+    commit(db, group);
+    index_return(ix, db);
+    pthread_mutex_lock(&ix->lock);
+    for (struct write *w = group, *next; w; w = next) {
+        next = w->next; /* it is its caller's again once it is done */
+        w->state = DONE;
+    }
+    ix->writing = false;
+    pthread_cond_broadcast(&ix->written);
+}
+
+static void give_up(struct index *ix, struct write *w)
+{
+    struct write **at = &ix->waiting;
+    while (*at != w)
+        at = &(*at)->next;
+    *at = w->next;
+    if (!w->next)
+        ix->last = at;
+    w->status = STATUS_CONTENDED;
+}
+
+enum status index_write(struct index *ix, enum status (*work)(struct sqlite *db, void *ctx),
+                        void *ctx)
+{
+    struct write w = {work, ctx, NULL, WAITING, STATUS_OK};
+    int64_t deadline_ms = clock_mono_ms() + BUSY_MS;
+    bool in_time = true;
+    pthread_mutex_lock(&ix->lock);
+    *ix->last = &w;
+    ix->last = &w.next;
+    while (w.state == WAITING && ix->writing && in_time)
+        in_time = clock_cond_wait(&ix->written, &ix->lock, deadline_ms);
+    if (w.state == WAITING && !ix->writing)
+        lead(ix);
+    else if (w.state == WAITING)
+        give_up(ix, &w);
+    while (w.state == TAKEN)
+        pthread_cond_wait(&ix->written, &ix->lock);
+    pthread_mutex_unlock(&ix->lock);
+    return w.status;
+}
+
+struct statement {
+    const char *sql;
+    const struct sql_value *values;
+    size_t n;
+    uint64_t *changed;
+    int64_t *rowid;
+};
+
+static enum status exec_one(struct sqlite *db, void *ctx)
+{
+    const struct statement *st = ctx;
+    enum status s = sqlite_exec(db, st->sql, st->values, st->n, st->changed);
+    if (st->rowid)
+        *st->rowid = sqlite_insert_id(db);
+    return s;
 }
 
 enum status index_exec(struct index *ix, const char *sql, const struct sql_value *values, size_t n,
                        uint64_t *changed, int64_t *rowid)
 {
-    if (!enter_writer(ix))
-        return STATUS_CONTENDED;
-    struct sqlite *db = index_borrow(ix);
-    enum status s = sqlite_exec(db, sql, values, n, changed);
-    if (rowid)
-        *rowid = sqlite_insert_id(db);
-    index_return(ix, db);
-    leave_writer(ix);
-    return s;
+    struct statement st = {sql, values, n, changed, rowid};
+    return index_write(ix, exec_one, &st);
 }
 
 enum status index_status(enum status s)
@@ -107,6 +194,7 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
     struct index *ix = xcalloc(1, sizeof(*ix));
     ix->keys = keys;
     pthread_mutex_init(&ix->lock, NULL);
+    ix->last = &ix->waiting;
     clock_cond_init(&ix->written);
     pthread_cond_init(&ix->returned, NULL);
     for (; s == STATUS_OK && ix->count < connections; ix->count += s == STATUS_OK)
@@ -134,28 +222,56 @@ void index_close(struct index *ix)
     free(ix);
 }
 
+const struct keyring *index_keys(const struct index *ix)
+{
+    return ix->keys;
+}
+
+/* --- objects --------------------------------------------------------------------------------- */
+
 static void row_key(const uint8_t data_key[KEY_SIZE], uint8_t out[KEY_SIZE])
 {
     static const char label[] = "dicom-vault index row v1";
     hkdf_expand(data_key, label, sizeof(label) - 1, out, KEY_SIZE);
 }
 
-enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE])
-{
+struct insert {
+    struct index *ix;
+    struct object *o;
     uint32_t key_id;
-    uint8_t key[KEY_SIZE], identity[OBJECT_IDENTITY], wrapped[WRAPPED_KEY];
-    uint8_t row[OBJECT_ROW_MAX], sealed[SEALED_ROW_MAX];
+    uint8_t wrapped[WRAPPED_KEY];
+    uint8_t sealed[SEALED_ROW_MAX];
+    size_t sealed_len;
+    struct audit_entry entry;
+};
+
+static enum status insert_row(struct sqlite *db, void *ctx)
+{
+    struct insert *in = ctx;
+    enum status s =
+        sqlite_exec(db, "INSERT INTO objects (id, key_id, wrapped_key, sealed) VALUES (?, ?, ?, ?)",
+                    SQL(SQL_BLOB(in->o->id, OBJECT_ID), SQL_I64(in->key_id),
+                        SQL_BLOB(in->wrapped, WRAPPED_KEY), SQL_BLOB(in->sealed, in->sealed_len)),
+                    NULL);
+    if (s != STATUS_OK)
+        return s;
+    in->o->seq = sqlite_insert_id(db);
+    return audit_append(db, in->ix->keys, &in->entry);
+}
+
+enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
+                         const struct audit_by *by)
+{
+    uint8_t key[KEY_SIZE], identity[OBJECT_IDENTITY], row[OBJECT_ROW_MAX];
+    struct insert in = {.ix = ix, .o = o, .entry = {*by, "store", o->id, OBJECT_ID, "ok"}};
     size_t len = object_row_write(o, row);
-    keyring_wrap(ix->keys, o->id, data_key, &key_id, wrapped);
+    keyring_wrap(ix->keys, o->id, data_key, &in.key_id, in.wrapped);
     object_identity(keyring_vault_id(ix->keys), o->id, identity);
     row_key(data_key, key);
-    seal(key, identity, sizeof(identity), row, len, sealed);
+    seal(key, identity, sizeof(identity), row, len, in.sealed);
+    in.sealed_len = len + SEAL_OVERHEAD;
     secret_wipe(key, sizeof(key));
-    return index_exec(ix,
-                      "INSERT INTO objects (id, key_id, wrapped_key, sealed) VALUES (?, ?, ?, ?)",
-                      SQL(SQL_BLOB(o->id, OBJECT_ID), SQL_I64(key_id),
-                          SQL_BLOB(wrapped, WRAPPED_KEY), SQL_BLOB(sealed, len + SEAL_OVERHEAD)),
-                      NULL, &o->seq);
+    return index_write(ix, insert_row, &in);
 }
 
 /* Open the current row (id, seq, key_id, wrapped_key, sealed). */
@@ -216,12 +332,28 @@ enum status index_contains(struct index *ix, const uint8_t id[OBJECT_ID], bool *
     return index_status(s);
 }
 
-enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID])
+struct removal {
+    struct index *ix;
+    const uint8_t *id;
+    struct audit_entry entry;
+    uint64_t changed;
+};
+
+static enum status delete_row(struct sqlite *db, void *ctx)
 {
-    uint64_t changed = 0;
-    enum status s = index_exec(ix, "DELETE FROM objects WHERE id = ?", SQL(SQL_BLOB(id, OBJECT_ID)),
-                               &changed, NULL);
-    if (s == STATUS_OK && changed == 0)
+    struct removal *r = ctx;
+    enum status s = sqlite_exec(db, "DELETE FROM objects WHERE id = ?",
+                                SQL(SQL_BLOB(r->id, OBJECT_ID)), &r->changed);
+    if (s != STATUS_OK || r->changed == 0)
+        return s;
+    return audit_append(db, r->ix->keys, &r->entry);
+}
+
+enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID], const struct audit_by *by)
+{
+    struct removal r = {ix, id, {*by, "delete", id, OBJECT_ID, "ok"}, 0};
+    enum status s = index_write(ix, delete_row, &r);
+    if (s == STATUS_OK && r.changed == 0)
         return STATUS_NOT_FOUND;
     return index_status(s);
 }

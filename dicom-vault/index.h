@@ -4,11 +4,13 @@
  *
  * SQLite wants one thread a connection at a time, and has one writer at a time. So there are as
  * many connections as threads that may call, handed out for one operation each, and writers queue
- * on a mutex, where the next one runs at once, not in SQLite's busy handler, which sleeps. Only
- * other processes (the commands) are met there. Either wait ends after a second, so that a lock
- * held elsewhere does not pile up the worker threads, and reads go on. All calls block: worker
+ * here, not in SQLite's busy handler, which sleeps: the first of them runs the work of all that
+ * wait in one transaction, with one fsync (group commit). Only other processes (the commands) are
+ * met in the busy handler. Either wait ends after a second, so that a lock held elsewhere does not
+ * pile up the worker threads, and reads go on. All calls block: worker
  * threads only. A lock held too long is UNAVAILABLE, a full disk STORAGE_FULL. */
 #pragma once
+#include "audit.h"
 #include "keyring.h"
 #include "object.h"
 #include "sqlite.h"
@@ -23,24 +25,31 @@ enum { INDEX_CONNECTIONS_MAX = 256 };
 enum status index_open(const char *path, const struct keyring *keys, size_t connections,
                        struct index **out, struct strbuf *why);
 void index_close(struct index *ix); /* NULL is fine */
+const struct keyring *index_keys(const struct index *ix);
 
-/* Durable when it returns OK; o->seq is set. CONTENDED and STORAGE_FULL: certainly not there;
- * UNAVAILABLE: after a failed write the row may still come to life when SQLite recovers its log. */
-enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE]);
+/* Together with its audit entry, "store" by `by`. Durable when it returns OK; o->seq is set.
+ * CONTENDED and STORAGE_FULL: certainly not there; UNAVAILABLE: after a failed write the row may
+ * still come to life when SQLite recovers its log. */
+enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
+                         const struct audit_by *by);
 /* NOT_FOUND; CORRUPT when key or row fail their authentication. The caller wipes `data_key`. */
 enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
                        uint8_t data_key[KEY_SIZE]);
 /* Is there a row of that id, sound or not? */
 enum status index_contains(struct index *ix, const uint8_t id[OBJECT_ID], bool *found);
-/* Durable when it returns OK; NOT_FOUND. */
-enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID]);
+/* Together with its audit entry, "delete" by `by`. Durable when it returns OK; NOT_FOUND. */
+enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID], const struct audit_by *by);
 /* At most `limit` objects with seq > after, in order. `each` gets sound == false, with only id and
  * seq set, for a row that fails its authentication. */
 enum status index_list(struct index *ix, int64_t after, int64_t limit,
                        void (*each)(void *ctx, const struct object *o, bool sound), void *ctx);
 
-/* For other tables of the file. A statement that writes: as sqlite_exec, CONTENDED also when the
- * writers before it took too long. `changed` and `rowid` may be NULL. */
+/* Run `work` inside a write transaction, others' work before and after it in the same one. Durable
+ * when it returns OK. Work that fails is rolled back, alone, and its status comes back; CONTENDED
+ * also when the writers before took too long. It may run twice. */
+enum status index_write(struct index *ix, enum status (*work)(struct sqlite *db, void *ctx),
+                        void *ctx);
+/* One statement of it, as sqlite_exec. `changed` and `rowid` may be NULL. */
 enum status index_exec(struct index *ix, const char *sql, const struct sql_value *values, size_t n,
                        uint64_t *changed, int64_t *rowid);
 /* A connection to read with; give it back soon. */

@@ -19,6 +19,7 @@ struct key {
 struct keyring {
     uint8_t vault_id[VAULT_ID];
     uint8_t apikey_key[KEY_SIZE];
+    uint8_t audit_key[KEY_SIZE];
     size_t count;
     struct key keys[KEYRING_KEYS_MAX];
 };
@@ -57,6 +58,7 @@ static struct keyring *keyring_alloc(const uint8_t root[KEY_SIZE])
     mlock(k, sizeof(*k)); /* a limit of 0 is no reason not to run */
     madvise(k, sizeof(*k), MADV_DONTDUMP);
     root_derive(root, "dicom-vault api keys v1", k->apikey_key);
+    root_derive(root, "dicom-vault audit v1", k->audit_key);
     return k;
 }
 
@@ -155,6 +157,11 @@ const uint8_t *keyring_vault_id(const struct keyring *k)
 const uint8_t *keyring_apikey_key(const struct keyring *k)
 {
     return k->apikey_key;
+}
+
+const uint8_t *keyring_audit_key(const struct keyring *k)
+{
+    return k->audit_key;
 }
 
 void keyring_wrap(const struct keyring *k, const uint8_t id[OBJECT_ID],

@@ -38,6 +38,8 @@ enum status keyring_read(const uint8_t root[KEY_SIZE], const void *bytes, size_t
 const uint8_t *keyring_vault_id(const struct keyring *k);
 /* HMAC key of the API keys' verifiers, KEY_SIZE bytes. */
 const uint8_t *keyring_apikey_key(const struct keyring *k);
+/* HMAC key of the audit log, KEY_SIZE bytes. */
+const uint8_t *keyring_audit_key(const struct keyring *k);
 
 /* Seal a data key under the newest key; *key_id says which. */
 void keyring_wrap(const struct keyring *k, const uint8_t id[OBJECT_ID],

@@ -6,6 +6,7 @@
 #include "disposition.h"
 #include "fault.h"
 #include "range.h"
+#include "refusals.h"
 #include "secret.h"
 #include "token.h"
 #include <stdio.h>
@@ -31,11 +32,13 @@ static const struct route table[] = {
 
 static struct store *store;
 static struct workers *workers;
+static struct refusals *refusals;
 
-void routes_init(struct store *s, struct workers *w)
+void routes_init(struct store *s, struct workers *w, struct refusals *r)
 {
     store = s;
     workers = w;
+    refusals = r;
 }
 
 const struct route *routes_table(size_t *n)
@@ -44,25 +47,89 @@ const struct route *routes_table(size_t *n)
     return table;
 }
 
-enum status routes_authenticate(struct http_request *req, struct principal *who)
-{
-    char id[APIKEY_ID_HEX + 1];
-    const char *header = http_header(req, "Authorization"), *key = token_bearer(header);
-    if (!header)
-        return STATUS_OK;
-    if (!key)
-        return STATUS_UNAUTHENTICATED;
-    if (!http_on_pool(req))
-        return STATUS_NEEDS_POOL;
-    enum status s = apikey_check(store_index(store), store_keys(store), key, id, &who->roles);
-    if (s == STATUS_OK)
-        snprintf(who->id, sizeof(who->id), "%s", id);
-    return s;
-}
-
 static enum status get_page(struct http_request *req)
 {
     return http_reply_page(req, &dicom_vault_web, "default-src 'self'");
+}
+
+/* --- audit ----------------------------------------------------------------------------------- */
+
+static const struct {
+    http_handler *handler;
+    const char *action;
+} actions[] = {
+    {post_file, "store"},
+    {get_files, "list"},
+    {get_file, "read"},
+    {delete_file, "delete"},
+};
+
+static const char *action_of(const struct http_request *req)
+{
+    const struct route *route = http_route(req);
+    for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
+        if (actions[i].handler == route->handler)
+            return actions[i].action;
+    return route->pattern;
+}
+
+static struct audit_by caller(const struct http_request *req)
+{
+    return (struct audit_by){http_principal(req)->id, http_client_ip(req)};
+}
+
+/* What `by` came to be told or refused is in the audit log before the first byte of the reply. When
+ * it cannot be, there is no reply but a failure. */
+static enum status recorded_by(struct http_request *req, struct audit_by by,
+                               const uint8_t id[OBJECT_ID], enum status s)
+{
+    struct audit_entry e = {by, action_of(req), id, id ? OBJECT_ID : 0, status_slug(s)};
+    if (s == STATUS_UNAVAILABLE) /* the index itself; trying it once more would double the wait */
+        return s;
+    if (audit_record(store_index(store), &e) == STATUS_OK || status_http(s) >= 500)
+        return s;
+    return http_fail(req, STATUS_UNAVAILABLE, "the audit log cannot be written");
+}
+
+static enum status recorded(struct http_request *req, const uint8_t id[OBJECT_ID], enum status s)
+{
+    return recorded_by(req, caller(req), id, s);
+}
+
+static enum status unauthenticated(struct http_request *req)
+{
+    refusals_count(refusals, http_client_ip(req), clock_mono_ms());
+    return STATUS_UNAUTHENTICATED;
+}
+
+static enum status throttled(struct http_request *req, unsigned wait_s)
+{
+    char text[12];
+    snprintf(text, sizeof(text), "%u", wait_s);
+    http_set_header(req, "Retry-After", text);
+    return http_fail(req, STATUS_RATE_LIMITED, "too many tries without a good key");
+}
+
+enum status routes_authenticate(struct http_request *req, struct principal *who)
+{
+    char id[APIKEY_ID_HEX + 1];
+    const char *key = token_bearer(http_header(req, "Authorization"));
+    unsigned wait_s = refusals_admit(refusals, http_client_ip(req), clock_mono_ms());
+    if (wait_s)
+        return throttled(req, wait_s);
+    if (!key)
+        return unauthenticated(req);
+    if (!http_on_pool(req))
+        return STATUS_NEEDS_POOL;
+    enum status s = apikey_check(store_index(store), store_keys(store), key, id, &who->roles);
+    if (s == STATUS_UNAUTHENTICATED)
+        return unauthenticated(req);
+    if (s != STATUS_OK)
+        return s;
+    snprintf(who->id, sizeof(who->id), "%s", id);
+    if (http_route(req)->who & who->roles)
+        return STATUS_OK;
+    return recorded_by(req, (struct audit_by){id, http_client_ip(req)}, NULL, STATUS_FORBIDDEN);
 }
 
 /* --- a file as JSON -------------------------------------------------------------------------- */
@@ -85,12 +152,11 @@ static json_t *file_json(const struct object *o)
                      "size", (json_int_t)o->size, "sha256", hash, "created", created);
 }
 
-static void set_etag(struct http_request *req, const struct object *o, char etag[67])
+static void format_etag(const struct object *o, char etag[67])
 {
     char hash[65];
     sha256_hex(o, hash);
     snprintf(etag, 67, "\"%s\"", hash);
-    http_set_header(req, "ETag", etag);
 }
 
 /* --- POST /files ----------------------------------------------------------------------------- */
@@ -114,33 +180,35 @@ static void post_release(void *state)
         post_free(state);
 }
 
+/* What a failed upload takes up on disk is free again before its reply goes out. */
+static enum status give_up_on_failure(struct http_request *req, enum status s)
+{
+    struct post *post = http_state(req);
+    if (s == STATUS_OK)
+        return s;
+    upload_free(post->upload);
+    post->upload = NULL;
+    return recorded(req, NULL, s);
+}
+
 static enum status post_begin(struct http_request *req)
 {
     static const char *const none[] = {NULL};
     struct post *post = xcalloc(1, sizeof(*post));
     http_set_state(req, post, post_release);
     enum status s = http_query_only(req, none);
-    if (s != STATUS_OK)
-        return s;
-    if (disposition_parse(http_header(req, "Content-Disposition"), post->name) != STATUS_OK)
-        return http_fail(req, STATUS_BAD_REQUEST, "Content-Disposition: malformed, or a bad name");
-    return upload_new(store, &post->upload);
-}
-
-/* What a failed upload takes up on disk is free again before its reply goes out. */
-static enum status give_up_on_failure(struct post *post, enum status s)
-{
-    if (s != STATUS_OK) {
-        upload_free(post->upload);
-        post->upload = NULL;
-    }
-    return s;
+    if (s == STATUS_OK &&
+        disposition_parse(http_header(req, "Content-Disposition"), post->name) != STATUS_OK)
+        s = http_fail(req, STATUS_BAD_REQUEST, "Content-Disposition: malformed, or a bad name");
+    if (s == STATUS_OK)
+        s = upload_new(store, &post->upload);
+    return give_up_on_failure(req, s);
 }
 
 static enum status post_chunk(struct http_request *req, const uint8_t *bytes, size_t len)
 {
     struct post *post = http_state(req);
-    return give_up_on_failure(post, upload_write(post->upload, bytes, len));
+    return give_up_on_failure(req, upload_write(post->upload, bytes, len));
 }
 
 static enum status post_file(struct http_request *req)
@@ -148,12 +216,14 @@ static enum status post_file(struct http_request *req)
     char etag[67], location[sizeof("/files/") + OBJECT_ID_HEX] = "/files/";
     struct post *post = http_state(req);
     struct object o;
-    enum status s = give_up_on_failure(post, upload_finish(post->upload, post->name, &o));
+    struct audit_by by = caller(req);
+    enum status s = give_up_on_failure(req, upload_finish(post->upload, post->name, &by, &o));
     if (s != STATUS_OK)
         return s;
     object_id_format(o.id, location + strlen(location));
     http_set_header(req, "Location", location);
-    set_etag(req, &o, etag);
+    format_etag(&o, etag);
+    http_set_header(req, "ETag", etag);
     return http_reply_json(req, 201, file_json(&o));
 }
 
@@ -190,10 +260,10 @@ static enum status get_files(struct http_request *req)
         s = http_query_int(req, "limit", 1, 1000, 100, &page.limit);
     if (s == STATUS_OK)
         s = http_query_int(req, "after", 0, INT64_MAX, 0, &after);
-    if (s != STATUS_OK)
-        return s;
     page.files = json_array();
-    s = index_list(store_index(store), after, page.limit + 1, add_to_page, &page);
+    if (s == STATUS_OK)
+        s = index_list(store_index(store), after, page.limit + 1, add_to_page, &page);
+    s = recorded(req, NULL, s);
     if (s != STATUS_OK) {
         json_decref(page.files);
         return s;
@@ -226,25 +296,31 @@ static bool etag_listed(const char *list, const char *etag)
     return list && (strcmp(list, "*") == 0 || strstr(list, etag));
 }
 
-/* The bytes asked for, as status code and headers. */
-static enum status choose_range(struct http_request *req, const struct object *o, const char *etag,
-                                uint64_t *first, uint64_t *len, int *code)
+/* What is going to be said of a file: nothing of it before that is in the audit log. */
+struct answer {
+    struct download *d;
+    struct object o;
+    char etag[67];
+    char range[80]; /* Content-Range, or "" */
+    int code;
+    uint64_t len;
+};
+
+/* The bytes asked for. */
+static enum status choose_range(struct http_request *req, struct answer *a, uint64_t *first)
 {
-    char text[80];
     bool partial;
+    unsigned long long size = a->o.size;
     const char *range = http_header(req, "Range"), *condition = http_header(req, "If-Range");
-    if (condition && strcmp(condition, etag) != 0)
+    if (condition && strcmp(condition, a->etag) != 0)
         range = NULL;
-    enum status s = range_parse(range, o->size, first, len, &partial);
-    *code = partial ? 206 : 200;
-    http_set_header(req, "Accept-Ranges", "bytes");
+    enum status s = range_parse(range, size, first, &a->len, &partial);
+    a->code = partial ? 206 : 200;
     if (s != STATUS_OK)
-        snprintf(text, sizeof(text), "bytes */%llu", (unsigned long long)o->size);
+        snprintf(a->range, sizeof(a->range), "bytes */%llu", size);
     else if (partial)
-        snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)*first,
-                 (unsigned long long)(*first + *len - 1), (unsigned long long)o->size);
-    if (partial)
-        http_set_header(req, "Content-Range", text);
+        snprintf(a->range, sizeof(a->range), "bytes %llu-%llu/%llu", (unsigned long long)*first,
+                 (unsigned long long)(*first + a->len - 1), size);
     return s;
 }
 
@@ -256,42 +332,58 @@ static void set_disposition(struct http_request *req, const struct object *o)
     strbuf_release(&disposition);
 }
 
-static enum status get_file(struct http_request *req)
+/* Up to the first chunk, which is authenticated by then. */
+static enum status open_file(struct http_request *req, const uint8_t id[OBJECT_ID],
+                             struct answer *a)
 {
-    struct download *d;
-    struct object o;
-    uint8_t id[OBJECT_ID];
-    uint64_t first, len;
-    char etag[67];
-    int code;
-    enum status s = object_id_parse(http_param(req, "id"), id);
-    if (s == STATUS_OK)
-        s = download_new(store, id, &o, &d);
+    uint64_t first;
+    enum status s = download_new(store, id, &a->o, &a->d);
     if (s != STATUS_OK)
         return s;
-    set_etag(req, &o, etag);
-    if (etag_listed(http_header(req, "If-None-Match"), etag)) {
-        download_free(d);
-        return http_reply(req, 304, NULL, NULL, 0);
+    format_etag(&a->o, a->etag);
+    if (etag_listed(http_header(req, "If-None-Match"), a->etag)) {
+        a->code = 304;
+        return STATUS_OK;
     }
-    s = choose_range(req, &o, etag, &first, &len, &code);
-    if (s == STATUS_OK)
-        s = download_range(d, first, len);
-    if (s != STATUS_OK) {
-        download_free(d);
+    s = choose_range(req, a, &first);
+    return s == STATUS_OK ? download_range(a->d, first, a->len) : s;
+}
+
+static void set_file_headers(struct http_request *req, const struct answer *a)
+{
+    http_set_header(req, "ETag", a->etag);
+    http_set_header(req, "Accept-Ranges", "bytes");
+    if (a->range[0])
+        http_set_header(req, "Content-Range", a->range);
+}
+
+static enum status get_file(struct http_request *req)
+{
+    struct answer a = {.d = NULL};
+    uint8_t id[OBJECT_ID];
+    if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
+        return recorded(req, NULL, STATUS_NOT_FOUND);
+    enum status s = recorded(req, id, open_file(req, id, &a));
+    if (s == STATUS_OK || s == STATUS_RANGE_NOT_SATISFIABLE)
+        set_file_headers(req, &a);
+    if (s != STATUS_OK || a.code == 304)
+        download_free(a.d);
+    if (s != STATUS_OK)
         return s;
-    }
-    set_disposition(req, &o);
+    if (a.code == 304)
+        return http_reply(req, 304, NULL, NULL, 0);
+    set_disposition(req, &a.o);
     http_set_header(req, "Cache-Control", "private, no-cache");
-    return http_reply_stream(req, code, "application/octet-stream", len, read_file, d,
+    return http_reply_stream(req, a.code, "application/octet-stream", a.len, read_file, a.d,
                              release_file);
 }
 
 static enum status delete_file(struct http_request *req)
 {
     uint8_t id[OBJECT_ID];
-    enum status s = object_id_parse(http_param(req, "id"), id);
-    if (s == STATUS_OK)
-        s = store_delete(store, id);
-    return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : s;
+    struct audit_by by = caller(req);
+    if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
+        return recorded(req, NULL, STATUS_NOT_FOUND);
+    enum status s = store_delete(store, id, &by);
+    return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : recorded(req, id, s);
 }

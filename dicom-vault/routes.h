@@ -1,10 +1,12 @@
 /* Every route of the vault, who may, and its handler. */
 #pragma once
 #include "http.h"
+#include "refusals.h"
 #include "store.h"
 
-/* What the handlers work on; both outlive the server. Main thread, before http_start. */
-void routes_init(struct store *store, struct workers *workers);
+/* What the handlers work on; all outlive the server. Main thread, before http_start. */
+void routes_init(struct store *store, struct workers *workers, struct refusals *refusals);
 const struct route *routes_table(size_t *n);
-/* Bearer API key -> its id and scopes. */
+/* Bearer API key -> its id and scopes. A key without the route's scope is refused here already, and
+ * that is in the audit log. */
 enum status routes_authenticate(struct http_request *req, struct principal *who);

@@ -173,10 +173,10 @@ const struct keyring *store_keys(const struct store *s)
     return s->keys;
 }
 
-enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID])
+enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by)
 {
     char name[OBJECT_ID_HEX + 1];
-    enum status st = index_delete(s->index, id);
+    enum status st = index_delete(s->index, id, by);
     if (st != STATUS_OK)
         return st;
     object_id_format(id, name);
@@ -269,7 +269,8 @@ static enum status put_in_place(struct upload *u)
     return st;
 }
 
-enum status upload_finish(struct upload *u, const char *name, struct object *o)
+enum status upload_finish(struct upload *u, const char *name, const struct audit_by *by,
+                          struct object *o)
 {
     uint8_t last[CHUNKED_SEALED];
     enum status st = write_all(u->fd, last, chunked_seal_last(u->sealer, last));
@@ -280,7 +281,7 @@ enum status upload_finish(struct upload *u, const char *name, struct object *o)
     crypto_must(EVP_DigestFinal_ex(u->hash, u->object.sha256, NULL) == 1);
     u->object.created_ms = clock_unix_ms();
     snprintf(u->object.name, sizeof(u->object.name), "%s", name);
-    st = index_insert(u->store->index, &u->object, u->data_key);
+    st = index_insert(u->store->index, &u->object, u->data_key, by);
     if (st == STATUS_CONTENDED ||
         st == STATUS_STORAGE_FULL) /* else the next start's sweep decides */
         unlinkat(folder_leaf(&u->store->folder, u->object.id), u->id, 0);

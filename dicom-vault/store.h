@@ -27,8 +27,9 @@ void store_close(struct store *s); /* NULL is fine */
 struct index *store_index(struct store *s);
 const struct keyring *store_keys(const struct store *s);
 
-/* NOT_FOUND. Durable when it returns OK; downloads under way go on. */
-enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID]);
+/* NOT_FOUND. Durable, and in the audit log as done by `by`, when it returns OK; downloads under way
+ * go on. */
+enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by);
 
 /* --- upload ---------------------------------------------------------------------------------- */
 
@@ -39,8 +40,10 @@ enum status upload_new(struct store *s, struct upload **out);
 void upload_free(struct upload *u);
 /* As upload_new, TOO_LARGE too; after a failure only upload_free is left to call. */
 enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len);
-/* Commit. `name` is "" or valid (object_name_valid). `o` is what the index now has. */
-enum status upload_finish(struct upload *u, const char *name, struct object *o);
+/* Commit, with the audit entry. `name` is "" or valid (object_name_valid). `o` is what the index
+ * now has. */
+enum status upload_finish(struct upload *u, const char *name, const struct audit_by *by,
+                          struct object *o);
 
 /* --- download -------------------------------------------------------------------------------- */
 

@@ -1,6 +1,8 @@
 #include "index.h"
 #include "temp.h"
 
+static const struct audit_by tester = {"tester", "here"};
+
 static const uint8_t root[KEY_SIZE] = {1};
 static const uint8_t data_key[KEY_SIZE] = {2, 2};
 
@@ -25,7 +27,7 @@ static struct object object(uint8_t first, const char *name)
 static void put(struct index *ix, uint8_t first, const char *name)
 {
     struct object o = object(first, name);
-    assert_int_equal(index_insert(ix, &o, data_key), STATUS_OK);
+    assert_int_equal(index_insert(ix, &o, data_key, &tester), STATUS_OK);
 }
 
 static enum status find(struct index *ix, uint8_t first)
@@ -56,9 +58,9 @@ static void keeps_what_was_put(void **state)
     bool there;
     memset(o.sha256, 0xAA, sizeof(o.sha256));
     assert_int_equal(find(ix, 7), STATUS_NOT_FOUND);
-    assert_int_equal(index_insert(ix, &o, data_key), STATUS_OK);
+    assert_int_equal(index_insert(ix, &o, data_key, &tester), STATUS_OK);
     assert_int_equal(o.seq, 1);
-    assert_int_equal(index_insert(ix, &o, data_key), STATUS_DUPLICATE);
+    assert_int_equal(index_insert(ix, &o, data_key, &tester), STATUS_DUPLICATE);
     index_close(ix);
     ix = open_index(keys);
     assert_int_equal(index_find(ix, o.id, &found, key), STATUS_OK);
@@ -67,8 +69,8 @@ static void keeps_what_was_put(void **state)
     assert_memory_equal(key, data_key, KEY_SIZE);
     assert_int_equal(index_contains(ix, o.id, &there), STATUS_OK);
     assert_true(there);
-    assert_int_equal(index_delete(ix, o.id), STATUS_OK);
-    assert_int_equal(index_delete(ix, o.id), STATUS_NOT_FOUND);
+    assert_int_equal(index_delete(ix, o.id, &tester), STATUS_OK);
+    assert_int_equal(index_delete(ix, o.id, &tester), STATUS_NOT_FOUND);
     assert_int_equal(index_contains(ix, o.id, &there), STATUS_OK);
     assert_false(there);
     assert_int_equal(find(ix, 7), STATUS_NOT_FOUND);
@@ -109,8 +111,8 @@ static void lists_in_order(void **state)
     assert_int_equal(seen.n, 0);
     /* A number is never given twice, so a reader who follows the list misses nothing. */
     struct object last = object(5, "");
-    assert_int_equal(index_delete(ix, last.id), STATUS_OK);
-    assert_int_equal(index_insert(ix, &last, data_key), STATUS_OK);
+    assert_int_equal(index_delete(ix, last.id, &tester), STATUS_OK);
+    assert_int_equal(index_insert(ix, &last, data_key, &tester), STATUS_OK);
     assert_int_equal(last.seq, 6);
     index_close(ix);
     keyring_free(keys);

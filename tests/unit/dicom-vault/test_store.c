@@ -2,6 +2,8 @@
 #include "secret.h"
 #include "store.h"
 #include "temp.h"
+
+static const struct audit_by tester = {"tester", "here"};
 #include <dirent.h>
 
 static struct store *store;
@@ -58,7 +60,7 @@ static struct object put(const uint8_t *bytes, size_t len)
     for (size_t at = 0; at < len; at += 50000)
         assert_int_equal(upload_write(u, bytes + at, len - at < 50000 ? len - at : 50000),
                          STATUS_OK);
-    assert_int_equal(upload_finish(u, "n", &o), STATUS_OK);
+    assert_int_equal(upload_finish(u, "n", &tester, &o), STATUS_OK);
     upload_free(u);
     return o;
 }
@@ -146,7 +148,7 @@ static void a_start_sweeps_what_has_no_row(void **state)
     uint8_t bytes[100];
     fill(bytes, sizeof(bytes));
     struct object kept = put(bytes, sizeof(bytes)), orphan = put(bytes, sizeof(bytes));
-    assert_int_equal(index_delete(store_index(store), orphan.id), STATUS_OK);
+    assert_int_equal(index_delete(store_index(store), orphan.id, &tester), STATUS_OK);
     write_file(in_temp("vault/tmp/00112233445566778899aabbccddeeff"), "x", 1);
     write_file(in_temp("vault/tmp/notes"), "x", 1);
     write_file(in_temp("vault/blobs/0/0/README"), "x", 1);
@@ -175,14 +177,14 @@ static void deletes(void **state)
     struct object o = put(bytes, sizeof(bytes));
     assert_int_equal(download_new(store, o.id, &found, &d), STATUS_OK);
     assert_int_equal(download_range(d, 0, sizeof(bytes)), STATUS_OK);
-    assert_int_equal(store_delete(store, o.id), STATUS_OK);
+    assert_int_equal(store_delete(store, o.id, &tester), STATUS_OK);
     assert_false(exists(blob_path(&o)));
     assert_int_equal(download_read(d, out, sizeof(out), &n), STATUS_OK); /* goes on */
     assert_memory_equal(out, bytes, n);
     download_free(d);
     assert_int_equal(download_new(store, o.id, &found, &d), STATUS_NOT_FOUND);
     assert_null(d);
-    assert_int_equal(store_delete(store, o.id), STATUS_NOT_FOUND);
+    assert_int_equal(store_delete(store, o.id, &tester), STATUS_NOT_FOUND);
 }
 
 static void a_lost_blob_is_damage(void **state)

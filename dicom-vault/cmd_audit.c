@@ -1,0 +1,123 @@
+#include "audit.h"
+#include "clock.h"
+#include "cmd.h"
+#include "secret.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- list ------------------------------------------------------------------------------------ */
+
+static void print_entry(const struct sqlite_rows *rows)
+{
+    char at[RFC3339_SIZE];
+    size_t len;
+    struct strbuf line = STRBUF_INIT;
+    const void *object = sqlite_blob(rows, 5, &len);
+    const char *who = sqlite_text(rows, 2, NULL);
+    rfc3339_format(sqlite_i64(rows, 1), at);
+    strbuf_addf(&line, "%lld %s %s %s %s ", (long long)sqlite_i64(rows, 0), at, *who ? who : "-",
+                sqlite_text(rows, 3, NULL), sqlite_text(rows, 4, NULL));
+    hex_encode(&line, object, len);
+    strbuf_addf(&line, "%s%s", len ? " " : "- ", sqlite_text(rows, 6, NULL));
+    puts(line.bytes);
+    strbuf_release(&line);
+}
+
+static enum status list(struct sqlite *db, const struct keyring *keys, const char *expect,
+                        struct strbuf *why)
+{
+    struct sqlite_rows *rows = NULL;
+    bool more = true;
+    (void)keys;
+    (void)expect;
+    (void)why;
+    enum status s = sqlite_query(
+        db, "SELECT seq, at_ms, who, source, action, object, outcome FROM audit ORDER BY seq",
+        SQL_NONE, &rows);
+    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more)
+        print_entry(rows);
+    sqlite_rows_free(rows);
+    return s;
+}
+
+/* --- head and verify ------------------------------------------------------------------------- */
+
+static void print_head(const struct audit_head *at)
+{
+    struct strbuf text = STRBUF_INIT;
+    audit_head_format(at, &text);
+    puts(text.bytes);
+    strbuf_release(&text);
+}
+
+static enum status head(struct sqlite *db, const struct keyring *keys, const char *expect,
+                        struct strbuf *why)
+{
+    struct audit_head at;
+    (void)expect;
+    (void)why;
+    enum status s = audit_head(db, keys, &at);
+    if (s == STATUS_OK)
+        print_head(&at);
+    return s;
+}
+
+static enum status verify(struct sqlite *db, const struct keyring *keys, const char *expect,
+                          struct strbuf *why)
+{
+    struct audit_head at, expected;
+    if (*expect && audit_head_parse(expect, &expected) != STATUS_OK) {
+        strbuf_addf(why, "--expect %s: not like what `audit head` prints", expect);
+        return STATUS_UNPROCESSABLE;
+    }
+    enum status s = audit_verify(db, keys, *expect ? &expected : NULL, &at, why);
+    if (s == STATUS_OK)
+        print_head(&at);
+    return s;
+}
+
+static const struct {
+    const char *name;
+    enum status (*run)(struct sqlite *db, const struct keyring *keys, const char *expect,
+                       struct strbuf *why);
+} verbs[] = {{"list", list}, {"head", head}, {"verify", verify}};
+
+static enum status run(size_t verb, const char *expect, struct strbuf *why)
+{
+    struct store *store = NULL;
+    enum status s = cmd_open(1, &store, why);
+    if (s != STATUS_OK)
+        return s;
+    struct sqlite *db = index_borrow(store_index(store));
+    s = verbs[verb].run(db, store_keys(store), expect, why);
+    index_return(store_index(store), db);
+    store_close(store);
+    if (s != STATUS_OK && why->len == 0)
+        strbuf_addf(why, "audit: %s", status_title(s));
+    return s;
+}
+
+int cmd_audit(int argc, char **argv)
+{
+    static const char *expect;
+    static const struct config_option options[] = {
+        CMD_WHERE,
+        {"EXPECT", CONFIG_STRING, &expect, "", "verify: a head that the log must continue", 0, 0,
+         NULL},
+    };
+    struct strbuf why = STRBUF_INIT;
+    size_t verb = 0;
+    while (verb < CMD_COUNT(verbs) && (argc < 2 || strcmp(argv[1], verbs[verb].name) != 0))
+        verb++;
+    bool known = verb < CMD_COUNT(verbs);
+    cmd_configure("the audit log: `audit list`, `audit head`, `audit verify`", options,
+                  CMD_COUNT(options), argc - known, argv + known);
+    if (!known) {
+        fputs("dicom-vault: audit list, audit head or audit verify\n", stderr);
+        return 2;
+    }
+    int code = run(verb, expect, &why) == STATUS_OK ? 0 : cmd_complain(&why);
+    strbuf_release(&why);
+    return code;
+}
