@@ -204,8 +204,8 @@ static void appended(void *ctx, struct mail *m)
     const struct request r = {.type = REQUEST_SEND, .room = job->room, .id = job->client_id};
     if (job->status == STATUS_OK) {
         session_reply(job->owner,
-                      frame_json("{s:s s:s s:s s:I}", "type", "ack", "room", job->room, "id",
-                                 job->client_id, "seq", (json_int_t)job->entry.message.seq));
+                      frame_plain("{\"type\":\"ack\",\"room\":\"%s\",\"id\":\"%s\",\"seq\":%lld}",
+                                  job->room, job->client_id, (long long)job->entry.message.seq));
         spread(c, job);
         metric_add(c->metrics.acks, 1);
     } else {

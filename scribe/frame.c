@@ -12,6 +12,7 @@ enum {
     LENGTH_64 = 127,
     HEADER_MAX = 10,
     CONTROL_MAX = 125,
+    PLAIN_BYTES = 256, /* most are shorter */
 };
 
 static size_t write_header(unsigned char out[HEADER_MAX], unsigned char opcode, size_t len)
@@ -57,6 +58,19 @@ struct frame *frame_json(const char *fmt, ...)
     struct strbuf text = STRBUF_INIT;
     json_write(&text, root);
     json_decref(root);
+    struct frame *f = frame_new(text.bytes, text.len);
+    strbuf_release(&text);
+    return f;
+}
+
+struct frame *frame_plain(const char *fmt, ...)
+{
+    struct strbuf text = STRBUF_INIT;
+    strbuf_reserve(&text, PLAIN_BYTES);
+    va_list ap;
+    va_start(ap, fmt);
+    strbuf_vaddf(&text, fmt, ap);
+    va_end(ap);
     struct frame *f = frame_new(text.bytes, text.len);
     strbuf_release(&text);
     return f;

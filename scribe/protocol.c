@@ -6,6 +6,7 @@
 
 enum field_id { TOKEN, ROOM, ID, TEXT, AFTER, BEFORE, SEQ, LIMIT, FIELDS };
 #define BIT(f) (1U << (f))
+enum { MESSAGE_MEMBERS = 384 }; /* bytes of a message besides its text, at most */
 
 enum field_kind { NAME, TEXT_LINES, OPAQUE, NUMBER };
 
@@ -131,23 +132,18 @@ const char *request_name(enum request_type type)
     return type < REQUEST_TYPES ? shapes[type].type : NULL;
 }
 
-static void add_string(struct strbuf *out, const char *member, const char *value)
-{
-    strbuf_addf(out, ",\"%s\":", member);
-    json_write_text(out, value);
-}
-
 struct frame *message_frame(const struct message *m)
 {
     char at[RFC3339_SIZE];
     rfc3339_format(m->at_ms, at);
     struct strbuf text = STRBUF_INIT;
-    strbuf_addf(&text, "{\"type\":\"message\",\"seq\":%lld", (long long)m->seq);
-    add_string(&text, "room", m->room);
-    add_string(&text, "sender", m->sender);
-    add_string(&text, "id", m->client_id);
-    add_string(&text, "at", at);
-    add_string(&text, "text", m->text);
+    strbuf_reserve(&text, MESSAGE_MEMBERS + strlen(m->text));
+    strbuf_addf(
+        &text,
+        "{\"type\":\"message\",\"seq\":%lld,\"room\":\"%s\",\"sender\":\"%s\",\"id\":\"%s\","
+        "\"at\":\"%s\",\"text\":",
+        (long long)m->seq, m->room, m->sender, m->client_id, at);
+    json_write_text(&text, m->text);
     strbuf_addch(&text, '}');
     struct frame *f = frame_new(text.bytes, text.len);
     strbuf_release(&text);

@@ -55,6 +55,21 @@ static void test_frame_headers(void **state)
     }
 }
 
+static void test_plain_text(void **state)
+{
+    (void)state;
+    char name[300];
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = '\0';
+    struct frame *f = frame_plain("{\"name\":\"%s\",\"seq\":%d}", name, 7);
+    size_t len;
+    const char *text = frame_text(f, &len);
+    assert_int_equal(len, 18 + 299 + 1);
+    assert_memory_equal(text, "{\"name\":\"nnn", 12);
+    assert_memory_equal(text + len - 11, "n\",\"seq\":7}", 11);
+    frame_unref(f);
+}
+
 static void test_one_buffer_for_all(void **state)
 {
     (void)state;
@@ -162,6 +177,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_frame_headers),
+        cmocka_unit_test(test_plain_text),
         cmocka_unit_test(test_one_buffer_for_all),
         cmocka_unit_test(test_bounded_in_bytes),
         cmocka_unit_test(test_order_through_growth),
