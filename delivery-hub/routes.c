@@ -12,7 +12,10 @@ static struct hub hub;
 
 static enum status get_page(struct http_request *req)
 {
-    return http_reply_page(req, &delivery_hub_web, "default-src 'none'; style-src 'self'");
+    return http_reply_page(req, &delivery_hub_web,
+                           "default-src 'none'; script-src 'self'; style-src 'self'; "
+                           "connect-src 'self'; img-src data:; base-uri 'none'; "
+                           "form-action 'none'; frame-ancestors 'none'");
 }
 
 static enum status post_demo_login(struct http_request *req)
@@ -50,6 +53,12 @@ const struct route hub_routes[] = {
     {GET, "/events", ANY, NULL, INLINE, get_events, NULL},
     {POST, "/demo/login", ANYONE, NULL, INLINE, post_demo_login, NULL},
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/app.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/api.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/ui.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/board.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/partner.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/customer.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/style.css", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/openapi.json", ANYONE, NULL, INLINE, get_page, NULL},
 };

@@ -312,6 +312,8 @@ ROUTES = {  # written from the description, not from the code
     ("POST", "/demo/login"): None,
     ("GET", "/"): None,
     ("GET", "/style.css"): None,
+    **{("GET", f"/{script}.js"): None
+       for script in ("app", "api", "ui", "board", "partner", "customer")},
     ("GET", "/openapi.json"): None,
     ("GET", "/healthz"): None,
     ("GET", "/readyz"): None,

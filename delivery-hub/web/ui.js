@@ -1,0 +1,72 @@
+// What the views share. Text from others only ever becomes text nodes.
+
+export const $ = (id) => document.getElementById(id);
+
+export function element(tag, className, ...children) {
+  const e = document.createElement(tag);
+  if (className) e.className = className;
+  e.append(...children);
+  return e;
+}
+
+export function button(text, className, onclick) {
+  const b = element("button", className, text);
+  b.type = "button";
+  b.addEventListener("click", onclick);
+  return b;
+}
+
+export const STATES = { pending: "Pending", assigned: "Assigned", picked_up: "Picked up",
+  delivered: "Delivered", cancelled: "Cancelled" };
+
+export const money = (cents) => (cents / 100).toFixed(2);
+export const time = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit",
+  minute: "2-digit", second: "2-digit" });
+
+// Said once, to everybody: screen readers hear it.
+export function say(text, bad = false) {
+  $("said").textContent = text;
+  $("said").classList.toggle("error", bad);
+}
+
+// What an order is about, as the children of a card.
+export function about(order) {
+  return [
+    element("strong", "", `#${order.id}`),
+    element("span", "way", order.pickup, " → ", order.dropoff),
+    element("span", "faint", money(order.fee_cents),
+      order.partner ? ` · ${order.partner}` : "", order.note ? ` · ${order.note}` : ""),
+  ];
+}
+
+// Put `items` into `list` without losing the focus of what stays: items have data-key.
+export function fill(list, items, empty) {
+  const focused = list.contains(document.activeElement) && document.activeElement;
+  const key = focused && focused.closest("[data-key]")?.dataset.key;
+  const label = focused && focused.textContent;
+  list.replaceChildren(...(items.length ? items : [element("li", "empty", empty)]));
+  if (!key) return;
+  const again = [...list.querySelectorAll("[data-key]")].find((e) => e.dataset.key === key);
+  const buttons = again ? [...again.querySelectorAll("button")] : [];
+  (buttons.find((b) => b.textContent === label) || buttons[0])?.focus();
+}
+
+// The orders that the page knows, each in its newest version.
+export class Orders {
+  constructor() {
+    this.byId = new Map();
+  }
+
+  // False for a version that is known already.
+  put(order) {
+    const known = this.byId.get(order.id);
+    if (known && known.version >= order.version) return false;
+    this.byId.set(order.id, order);
+    return true;
+  }
+
+  // The newest first.
+  where(test) {
+    return [...this.byId.values()].filter(test).sort((a, b) => Number(b.id) - Number(a.id));
+  }
+}
