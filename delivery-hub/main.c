@@ -166,7 +166,7 @@ int main(int argc, char **argv)
     struct redis *redis = open_redis();
     struct relay relay;
     relay_init(&relay, db, redis, config.cache);
-    struct job *publish = job_start(relay_publish, &relay, RELAY_EVERY_MS);
+    struct job *publish = job_start(relay_job, &relay, RELAY_EVERY_MS);
     struct reaper reaper = {.db = db, .relay = publish};
     struct job *reap = job_start(lease_reap, &reaper, REAP_EVERY_MS);
     struct job *sweep = job_start(command_sweep, db, SWEEP_EVERY_MS);

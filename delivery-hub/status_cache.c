@@ -1,13 +1,8 @@
 #include "status_cache.h"
 
-/* A hash {v: version, b: bytes}, so that the script need not read JSON. */
 #define KEY "hub:order:%lld"
 
-static const char put_script[] = "local had = tonumber(redis.call('HGET', KEYS[1], 'v') or '0')\n"
-                                 "if had > tonumber(ARGV[1]) then return 0 end\n"
-                                 "redis.call('HSET', KEYS[1], 'v', ARGV[1], 'b', ARGV[2])\n"
-                                 "redis.call('PEXPIRE', KEYS[1], 30000)\n"
-                                 "return 1";
+static const char put_script[] = STATUS_CACHE_PUT "return put(KEYS[1], ARGV[1], ARGV[2])";
 
 enum status status_cache_put(struct redis *r, int64_t order, int64_t version, const char *json,
                              size_t len)

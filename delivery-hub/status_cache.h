@@ -5,6 +5,16 @@
 #include "redis.h"
 #include "snapshot.h"
 
+/* For scripts: put(key, version, json), of the key "hub:order:" and the order's id. A hash {v:
+ * version, b: bytes}, so that it need not read JSON. */
+#define STATUS_CACHE_PUT                                                                           \
+    "local function put(key, version, json)\n"                                                     \
+    "local had = tonumber(redis.call('HGET', key, 'v') or '0')\n"                                  \
+    "if had > tonumber(version) then return 0 end\n"                                               \
+    "redis.call('HSET', key, 'v', version, 'b', json)\n"                                           \
+    "redis.call('PEXPIRE', key, 30000)\n"                                                          \
+    "return 1\nend\n"
+
 /* `json` is the order at that version. Failures are those of redis_command. */
 enum status status_cache_put(struct redis *r, int64_t order, int64_t version, const char *json,
                              size_t len);

@@ -129,6 +129,12 @@ def status_of(connection, name):
     return int(rows(connection, "SHOW GLOBAL STATUS LIKE %s", name)[0]["Value"])
 
 
+def metric(server, name):
+    text = requests.get(server.url + "/metrics", timeout=10).text
+    return next((float(line.split()[1]) for line in text.splitlines()
+                 if line.startswith(name + " ")), 0)
+
+
 class Burst:
     """One keep-alive connection a partner. accept(order): every partner's request is sent before
     the first answer is read; 503 is asked again after its Retry-After, as a client should."""

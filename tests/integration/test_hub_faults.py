@@ -315,8 +315,10 @@ def test_redis_dies_and_rows_wait(mariadb, own_redis, start_server):
     with hub.connect(mariadb, "hub_wait") as database:
         waiting = hub.rows(database, "SELECT COUNT(*) n FROM outbox WHERE published_at IS NULL")
         assert waiting[0]["n"] >= 60
+        until(lambda: hub.metric(server, "hub_outbox_lag_seconds") > 0.5, what="a lag")
         own_redis.start()
         until(lambda: not hub.rows(database, "SELECT 1 FROM outbox WHERE published_at IS NULL"))
+        until(lambda: hub.metric(server, "hub_outbox_lag_seconds") == 0, what="no lag")
     got = published(redis_client.Redis(port=own_redis.port))
     assert {order: got[order] for order in orders} == {order: [1, 2] for order in orders}
 

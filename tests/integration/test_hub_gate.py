@@ -5,7 +5,6 @@ import json
 import signal
 
 import pytest
-import requests
 
 import hub
 from harness.process import until
@@ -24,12 +23,6 @@ def start(mariadb, redis, start_server, folder):
         return server
 
     return start
-
-
-def metric(server, name):
-    text = requests.get(server.url + "/metrics", timeout=10).text
-    return next((float(line.split()[1]) for line in text.splitlines()
-                 if line.startswith(name + " ")), 0)
 
 
 class Crowd:
@@ -79,14 +72,14 @@ def test_fifty_want_one_order_and_one_connection_is_used(start):
     server = start()
     order = hub.customer(server).place()
     them = crowd(server, order)
-    until(lambda: metric(server, "hub_gate_waiting") == PARTNERS - 1, what="49 at the gate")
+    until(lambda: hub.metric(server, "hub_gate_waiting") == PARTNERS - 1, what="49 at the gate")
     assert hub.status_of(server.database, "Innodb_row_lock_current_waits") == 1
     before = hub.status_of(server.database, "Com_stmt_execute")
     server.sitter.rollback()
     answers = them.answers()
     assert codes(answers) == [200] + [409] * (PARTNERS - 1)
-    assert metric(server, "hub_gate_told_total") == PARTNERS - 1
-    assert metric(server, "hub_gate_waiting") == 0
+    assert hub.metric(server, "hub_gate_told_total") == PARTNERS - 1
+    assert hub.metric(server, "hub_gate_waiting") == 0
     # The winner's few statements and the jobs' (relay, reaper): no query of 49 losers.
     assert hub.status_of(server.database, "Com_stmt_execute") - before < PARTNERS - 1
     # What they were told is what the database says.
@@ -103,7 +96,7 @@ def test_the_gate_is_shut_by_a_lock_that_does_not_come(start):
     server = start()
     order = hub.customer(server).place()
     them = crowd(server, order)
-    until(lambda: metric(server, "hub_gate_waiting") == PARTNERS - 1, what="49 at the gate")
+    until(lambda: hub.metric(server, "hub_gate_waiting") == PARTNERS - 1, what="49 at the gate")
     answers = them.answers()
     server.sitter.rollback()
     assert {status for status, _, _ in answers} == {503}
@@ -138,7 +131,7 @@ def test_who_may_hold_no_more_lets_the_next_one_in(start):
     first.ask()
     until(lambda: hub.lock_waiter(server.database), what="a lock waiter")
     them.ask()
-    until(lambda: metric(server, "hub_gate_waiting") == 5, what="5 at the gate")
+    until(lambda: hub.metric(server, "hub_gate_waiting") == 5, what="5 at the gate")
     server.sitter.rollback()
     reasons = sorted((status, body.get("reason", ""))
                      for status, body, _ in first.answers() + them.answers())
@@ -168,7 +161,7 @@ def test_copies_of_the_winner_at_the_gate(start):
     server = start()
     order, p1 = hub.customer(server).place(), hub.partner(server)
     them = crowd(server, order, ["p1"] * 8, key="k")
-    until(lambda: metric(server, "hub_gate_waiting") == 7, what="7 at the gate")
+    until(lambda: hub.metric(server, "hub_gate_waiting") == 7, what="7 at the gate")
     server.sitter.rollback()
     answers = them.answers()
     assert codes(answers) == [200] * 8
@@ -180,7 +173,7 @@ def test_sigterm_with_a_crowd_at_the_gate(start):
     server = start()
     order = hub.customer(server).place()
     them = crowd(server, order)
-    until(lambda: metric(server, "hub_gate_waiting") == PARTNERS - 1, what="49 at the gate")
+    until(lambda: hub.metric(server, "hub_gate_waiting") == PARTNERS - 1, what="49 at the gate")
     server.signal(signal.SIGTERM)
     server.sitter.rollback()
     answers = them.answers()
@@ -198,4 +191,4 @@ def test_without_the_gate_they_wait_in_the_database(start):
     server.sitter.rollback()
     answers = them.answers()
     assert codes(answers) == [200] + [409] * (PARTNERS - 1)
-    assert metric(server, "hub_gate_told_total") == 0
+    assert hub.metric(server, "hub_gate_told_total") == 0
