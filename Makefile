@@ -140,7 +140,7 @@ $(OBJ)/%.o: %.c
 	$(call say,CC $@)$(CC) $(CPPFLAGS) $(CFLAGS) -c -o $@ $<
 
 unit-tests: $(UNIT_TESTS) $(HARNESS) $(LOAD)
-load: $(LOAD)
+load-programs: $(LOAD)
 fuzzers: $(FUZZERS)
 # Every object there is, nothing linked.
 compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
@@ -162,6 +162,7 @@ help:
 	@echo 'make fuzz        every fuzz target for SECONDS=10'
 	@echo 'make bench-scribe, bench-hub, bench-vault, bench-portal'
 	@echo '                 load on one of them, beside the limit of the machine (QUICK=1: short)'
+	@echo 'make load        all of these, then build/load/report.html'
 	@echo 'make test-chroot test and demo on a clean SUITE=trixie, as root'
 	@echo 'make test-compose docker-compose.yml up, tour, faults and down, on stand-ins of the stores'
 	@echo 'make format      clang-format in place'
@@ -189,10 +190,16 @@ fuzz:
 	@tests/setup.sh fuzz
 	@tests/fuzz/run.sh $(or $(SECONDS),10)
 
-bench-scribe bench-hub bench-vault bench-portal: bench-%: all load
+bench-scribe bench-hub bench-vault bench-portal: bench-%: all load-programs
 	@tests/setup.sh test
 	@$(if $(filter portal,$*),tests/setup.sh bench-portal)
 	@PYTHONPATH=tests VARIANT=release python3 -B tests/load/bench_$*.py
+
+load: all load-programs
+	@tests/setup.sh test
+	@tests/setup.sh bench-portal
+	@tests/setup.sh load
+	@PYTHONPATH=tests VARIANT=release /usr/bin/python3 -B tests/load/load.py
 
 test-chroot:
 	@tests/setup.sh chroot
@@ -213,6 +220,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit-tests fuzzers load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
+.PHONY: all unit-tests fuzzers load-programs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
         bench-vault bench-portal test-chroot test-compose format install clean
 .DEFAULT_GOAL := all

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Install what is missing for: build, demo, test, lint, fuzz, bench-portal, chroot or compose.
+# Install what is missing for: build, demo, test, lint, fuzz, bench-portal, load, chroot or compose.
 # Silent and quick when nothing is.
 # usage: tests/setup.sh PURPOSE
 set -euo pipefail
@@ -21,6 +21,7 @@ declare -A packages=(
     [fuzz]="$build clang"
     [bench-portal]="nginx php-fpm php-mysql php-redis"
     [chroot]="debootstrap"
+    [load]="$build $stores python3-matplotlib"
     [compose]="debootstrap docker.io docker-compose iptables"
 )
 
@@ -40,7 +41,7 @@ go_minor=22
 
 purpose=${1:-none}
 if [ -z "${packages[$purpose]:-}" ]; then
-    echo "usage: $0 build|demo|test|lint|fuzz|bench-portal|chroot|compose" >&2
+    echo "usage: $0 build|demo|test|lint|fuzz|bench-portal|load|chroot|compose" >&2
     exit 2
 fi
 
