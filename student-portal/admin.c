@@ -1,110 +1,242 @@
+#include "audit.h"
 #include "auth.h"
 #include "handlers.h"
 #include "log.h"
+#include "password.h"
+#include "people_db.h"
 #include "portal.h"
-#include "users_db.h"
+#include "reply.h"
+#include "secret.h"
+#include "user_view.h"
+#include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_DEFAULT = 50, PAGE_MAX = 200 };
+enum { NAME_MAX_BYTES = 200, FIRST_PASSWORD_BYTES = 15 };
 
-static json_t *user_json(const struct user *user)
-{
-    return json_pack("{s:s, s:s, s:s?, s:b}", "account", user->account, "name", user->name, "role",
-                     role_name(user->role), "disabled", user->disabled);
-}
+/* --- looking ---------------------------------------------------------------------------------- */
 
 static void add_user(void *ctx, const struct user *user)
 {
-    json_array_append_new(ctx, user_json(user));
+    json_array_append_new(ctx, user_view(user, ADMIN));
 }
 
-static enum status read_page(struct http_request *req, struct strbuf *after, int64_t *limit)
+static enum status read_query(struct http_request *req, struct page *page, struct strbuf *search)
 {
-    static const char *const known[] = {"after", "limit", NULL};
     bool found;
-    enum status st = http_query_only(req, known);
+    enum status st = page_read(req, page, "search");
     if (!st)
-        st = http_query_int(req, "limit", 1, PAGE_MAX, PAGE_DEFAULT, limit);
-    if (!st)
-        st = http_query(req, "after", after, &found);
-    if (!st && found && !name_valid(strbuf_cstr(after), ACCOUNT_MAX))
+        st = http_query(req, "search", search, &found);
+    if (!st && page->after.len && !name_valid(strbuf_cstr(&page->after), ACCOUNT_MAX))
         st = http_fail(req, STATUS_BAD_REQUEST, "after is an account");
+    if (!st && search->len > NAME_MAX_BYTES)
+        st = http_fail(req, STATUS_BAD_REQUEST, "search is too long");
     return st;
 }
 
-/* One row more was asked for than the page has: when it came, there is a next page. */
-static void cut_page(struct http_request *req, json_t *rows, size_t limit)
+/* "/users", and the search again for the next page. */
+static void write_path(struct strbuf *path, const struct strbuf *search)
 {
-    if (json_array_size(rows) <= limit)
-        return;
-    json_array_remove(rows, limit);
-    const json_t *last = json_array_get(rows, limit - 1);
-    struct strbuf link = STRBUF_INIT;
-    strbuf_addf(&link, "</users?after=%s&limit=%zu>; rel=\"next\"",
-                json_string_value(json_object_get(last, "account")), limit);
-    http_set_header(req, "Link", link.bytes);
-    strbuf_release(&link);
+    strbuf_addstr(path, "/users");
+    if (search->len)
+        strbuf_addstr(path, "?search=");
+    for (size_t i = 0; i < search->len; i++) {
+        unsigned char c = (unsigned char)search->bytes[i];
+        bool plain = c < 0x80 && (isalnum(c) || strchr("-._~", c));
+        strbuf_addf(path, plain ? "%c" : "%%%02X", c);
+    }
 }
 
 enum status get_users(struct http_request *req)
 {
-    int64_t limit;
-    struct strbuf after = STRBUF_INIT;
+    struct page page;
+    struct strbuf search = STRBUF_INIT, path = STRBUF_INIT;
     json_t *rows = json_array();
-    enum status st = read_page(req, &after, &limit);
+    enum status st = read_query(req, &page, &search);
+    const struct people_query query = {strbuf_cstr(&page.after), strbuf_cstr(&search),
+                                       page.limit + 1};
     if (!st)
-        st = users_list(portal.db, strbuf_cstr(&after), limit + 1, add_user, rows);
-    if (!st) {
-        cut_page(req, rows, (size_t)limit);
-        st = http_reply_json(req, 200, json_pack("{s:O}", "users", rows));
-    }
-    json_decref(rows);
-    strbuf_release(&after);
+        st = people_list(portal.db, &query, add_user, rows);
+    write_path(&path, &search);
+    st = page_reply(req, st, &page, path.bytes, "users", "account", rows);
+    strbuf_release(&path);
+    strbuf_release(&search);
+    strbuf_release(&page.after);
     return st;
 }
 
-static enum status read_change(struct http_request *req, roles *role, int *disabled)
+enum status get_user(struct http_request *req)
+{
+    struct user user;
+    const char *account = http_param(req, "user");
+    if (!name_valid(account, ACCOUNT_MAX))
+        return STATUS_NOT_FOUND;
+    enum status st = people_find(portal.db, account, &user);
+    return st ? st : http_reply_json(req, 200, user_view(&user, ADMIN));
+}
+
+enum status get_audit(struct http_request *req)
+{
+    struct page page;
+    json_t *rows = json_array();
+    enum status st = page_read(req, &page, NULL);
+    const char *after = strbuf_cstr(&page.after);
+    size_t digits = strspn(after, "0123456789");
+    if (!st && (digits > 18 || after[digits]))
+        st = http_fail(req, STATUS_BAD_REQUEST, "after is the id of a line");
+    if (!st)
+        st = audit_list(portal.db, strtoll(after, NULL, 10), page.limit + 1, rows);
+    st = page_reply(req, st, &page, "/audit", "lines", "id", rows);
+    strbuf_release(&page.after);
+    return st;
+}
+
+/* --- changing --------------------------------------------------------------------------------- */
+
+static enum status take_change(struct http_request *req, const char *fmt,
+                               struct person_change *change)
 {
     json_t *root;
-    const char *word = NULL;
+    const char *role = NULL;
     struct strbuf why = STRBUF_INIT;
     enum status st = http_body_json(req, &root);
     if (st)
         return st;
-    *role = 0;
-    *disabled = -1;
-    st = json_take(root, &why, "{s?s, s?b !}", "role", &word, "disabled", disabled);
+    st = json_take(root, &why, fmt, "name", &change->name, "role", &role, "disabled",
+                   &change->disabled);
     if (st)
         http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (!word && *disabled < 0)
-        st = http_fail(req, STATUS_UNPROCESSABLE, "nothing to change: role, disabled");
-    else if (word && role_parse(word, role))
+    else if (role && role_parse(role, &change->role))
         st = http_fail(req, STATUS_UNPROCESSABLE, "role is one of student, faculty and admin");
+    else if (change->name &&
+             !text_valid(change->name, strlen(change->name), 1, NAME_MAX_BYTES, false))
+        st = http_fail(req, STATUS_UNPROCESSABLE, "name is 1 to %d bytes of text", NAME_MAX_BYTES);
     strbuf_release(&why);
     return st;
 }
 
+/* Nobody takes their own rights, and then cannot give them back. */
+static enum status check_other(struct http_request *req, const struct person_change *change)
+{
+    if (!name_valid(change->account, ACCOUNT_MAX))
+        return STATUS_NOT_FOUND;
+    if (strcmp(change->account, caller(req)->account) == 0)
+        return http_fail(req, STATUS_CONFLICT, "one cannot change one's own role or standing");
+    return STATUS_OK;
+}
+
 enum status patch_user(struct http_request *req)
 {
-    roles role;
-    int disabled;
+    struct person_change change = {.account = http_param(req, "user"),
+                                   .disabled = -1,
+                                   .by = audit_actor(req),
+                                   .changes = CHANGES_INIT};
+    enum status st = take_change(req, "{s?s, s?s, s?b !}", &change);
+    if (!st && !change.name && !change.role && change.disabled < 0)
+        st = http_fail(req, STATUS_UNPROCESSABLE, "nothing to change: name, role, disabled");
+    if (!st)
+        st = check_other(req, &change);
+    if (st)
+        return st;
+    st = person_change(portal.db, &change);
+    portal_publish(st, &change.changes);
+    if (st == STATUS_CONFLICT)
+        http_fail(req, st, "they teach courses: give these to somebody else first");
+    if (!st) {
+        st = http_reply_json(req, 200, user_view(&change.user, ADMIN));
+    }
+    return st;
+}
+
+/* --- passwords: on the hashing pool ----------------------------------------------------------- */
+
+/* A password that nobody has chosen, to be told once. */
+static enum status first_password(struct strbuf *text, char hash[PASSWORD_HASH_SIZE])
+{
+    uint8_t bytes[FIRST_PASSWORD_BYTES];
+    secret_random(bytes, sizeof(bytes));
+    base64url_encode(text, bytes, sizeof(bytes));
+    secret_wipe(bytes, sizeof(bytes));
+    return password_hash(text->bytes, text->len, hash);
+}
+
+static enum status reply_password(struct http_request *req, int code, const struct user *user,
+                                  struct strbuf *password)
+{
+    json_t *view = user_view(user, ADMIN);
+    json_object_set_new(view, "password", json_string(password->bytes));
+    return http_reply_json(req, code, view);
+}
+
+static void wipe(struct strbuf *text)
+{
+    secret_wipe(text->bytes, text->len);
+    strbuf_release(text);
+}
+
+static enum status take_person(struct http_request *req, struct person_change *change)
+{
+    enum status st = take_change(req, "{s:s, s:s !}", change);
+    if (!st && !name_valid(change->account, ACCOUNT_MAX))
+        st = http_fail(req, STATUS_UNPROCESSABLE,
+                       "an account is 1 to %d of letters, digits, dot, dash and underscore",
+                       ACCOUNT_MAX);
+    return st;
+}
+
+static enum status create_hashed(struct http_request *req)
+{
+    char hash[PASSWORD_HASH_SIZE];
+    struct strbuf password = STRBUF_INIT;
+    struct person_change change = {
+        .account = http_param(req, "user"), .by = audit_actor(req), .password = hash};
+    enum status st = take_person(req, &change);
+    if (!st)
+        st = first_password(&password, hash);
+    if (!st)
+        st = person_create(portal.db, &change);
+    if (st == STATUS_CONFLICT)
+        http_fail(req, st, "that account is taken");
+    if (!st)
+        st = reply_password(req, 201, &change.user, &password);
+    wipe(&password);
+    return st;
+}
+
+/* What is refused needs no hash. */
+enum status put_user(struct http_request *req)
+{
+    struct person_change change = {.account = http_param(req, "user")};
+    enum status st = take_person(req, &change);
+    return st ? st : http_continue(req, portal.hashing, create_hashed);
+}
+
+static enum status reset_hashed(struct http_request *req)
+{
+    char hash[PASSWORD_HASH_SIZE];
+    struct strbuf password = STRBUF_INIT;
+    struct person_change change = {.account = http_param(req, "user"),
+                                   .disabled = -1,
+                                   .by = audit_actor(req),
+                                   .password = hash,
+                                   .changes = CHANGES_INIT};
+    enum status st = first_password(&password, hash);
+    if (!st)
+        st = person_change(portal.db, &change);
+    portal_publish(st, &change.changes);
+    if (!st) {
+        st = reply_password(req, 200, &change.user, &password);
+    }
+    wipe(&password);
+    return st;
+}
+
+enum status post_password_reset(struct http_request *req)
+{
     struct user user;
     const char *account = http_param(req, "user");
-    enum status st = read_change(req, &role, &disabled);
-    if (st)
-        return st;
     if (!name_valid(account, ACCOUNT_MAX))
         return STATUS_NOT_FOUND;
-    if (strcmp(account, caller(req)->account) == 0)
-        return http_fail(req, STATUS_CONFLICT, "one cannot change one's own role or standing");
-    struct changes changes = CHANGES_INIT;
-    st = users_change(portal.db, account, role, disabled, &user, &changes);
-    invalidation_publish(portal.invalidation, &changes);
-    changes_release(&changes);
-    if (st)
-        return st;
-    log_info("user_changed", F("account", (const char *)user.account),
-             F("role", role_name(user.role)), F("disabled", user.disabled),
-             F("by", (const char *)caller(req)->account));
-    return http_reply_json(req, 200, user_json(&user));
+    enum status st = people_find(portal.db, account, &user);
+    return st ? st : http_continue(req, portal.hashing, reset_hashed);
 }

@@ -1,61 +1,16 @@
-#include "attendance_db.h"
+#include "access.h"
 #include "auth.h"
+#include "courses_db.h"
 #include "handlers.h"
+#include "marks_db.h"
 #include "portal.h"
+#include "problem.h"
+#include "reply.h"
+#include "upload.h"
 #include <stdlib.h>
 #include <string.h>
 
-/* The {session} of the path; NOT_FOUND for what cannot be the id of one. */
-static enum status session_param(const struct http_request *req, int64_t *out)
-{
-    const char *text = http_param(req, "session");
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 18 || text[digits] || text[0] == '0')
-        return STATUS_NOT_FOUND;
-    *out = strtoll(text, NULL, 10);
-    return STATUS_OK;
-}
-
-enum status teaches_session(struct http_request *req)
-{
-    int64_t session;
-    enum status st = session_param(req, &session);
-    if (st)
-        return st;
-    return session_taught_by(portal.db, session, caller(req)->id);
-}
-
-enum status teaches_course(struct http_request *req)
-{
-    const char *course = http_param(req, "course");
-    if (!name_valid(course, COURSE_MAX))
-        return STATUS_NOT_FOUND;
-    return course_taught_by(portal.db, course, caller(req)->id);
-}
-
-/* A reply {"<name>": rows}. */
-static enum status reply_rows(struct http_request *req, enum status st, const char *name,
-                              json_t *rows)
-{
-    if (!st)
-        return http_reply_json(req, 200, json_pack("{s:o}", name, rows));
-    json_decref(rows);
-    return st;
-}
-
-enum status get_courses(struct http_request *req)
-{
-    json_t *rows = json_array();
-    enum status st = courses_of_teacher(portal.db, caller(req)->id, rows);
-    return reply_rows(req, st, "courses", rows);
-}
-
-enum status get_course_sessions(struct http_request *req)
-{
-    json_t *rows = json_array();
-    enum status st = sessions_of_course(portal.db, http_param(req, "course"), rows);
-    return reply_rows(req, st, "sessions", rows);
-}
+enum { MARKS_MAX = 2000 /* in one request */ };
 
 enum status get_session_attendance(struct http_request *req)
 {
@@ -64,8 +19,18 @@ enum status get_session_attendance(struct http_request *req)
     if (st)
         return st;
     json_t *rows = json_array();
-    st = attendance_roster(portal.db, session, rows);
+    st = session_roster(portal.db, session, caller(req)->role, rows);
     return reply_rows(req, st, "students", rows);
+}
+
+/* --- one mark --------------------------------------------------------------------------------- */
+
+static enum status check_mark(struct http_request *req, const char *word, enum mark *out)
+{
+    if (mark_parse(word, out))
+        return http_fail(req, STATUS_UNPROCESSABLE,
+                         "mark is one of present, late, absent and excused");
+    return STATUS_OK;
 }
 
 static enum status read_mark(struct http_request *req, enum mark *out)
@@ -79,29 +44,125 @@ static enum status read_mark(struct http_request *req, enum mark *out)
     st = json_take(root, &why, "{s:s !}", "mark", &word);
     if (st)
         http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (mark_parse(word, out))
-        st = http_fail(req, STATUS_UNPROCESSABLE,
-                       "mark is one of present, late, absent and excused");
+    else
+        st = check_mark(req, word, out);
     strbuf_release(&why);
     return st;
 }
 
 enum status put_attendance(struct http_request *req)
 {
-    struct attendance_mark mark = {.student = http_param(req, "student"), .by = caller(req)->id};
-    if (!name_valid(mark.student, ACCOUNT_MAX))
+    struct mark_entry entry = {.student = http_param(req, "student")};
+    struct marks marks = {.at = &entry, .n = 1, .by = audit_actor(req), .changes = CHANGES_INIT};
+    if (!name_valid(entry.student, ACCOUNT_MAX))
         return STATUS_NOT_FOUND;
-    enum status st = session_param(req, &mark.session);
+    enum status st = session_param(req, &marks.session);
     if (!st)
-        st = read_mark(req, &mark.mark);
+        st = read_mark(req, &entry.mark);
     if (!st)
-        st = attendance_set(portal.db, &mark);
-    invalidation_publish(portal.invalidation, &mark.changes);
-    changes_release(&mark.changes);
+        st = marks_set(portal.db, &marks);
+    portal_publish(st, &marks.changes);
+    if (!st) {
+        st = http_reply_json(req, 200,
+                             json_pack("{s:s, s:s, s:s, s:s}", "session",
+                                       http_param(req, "session"), "student", entry.student, "mark",
+                                       mark_name(entry.mark), "marked_by", caller(req)->account));
+    }
+    return st;
+}
+
+/* --- a whole class ---------------------------------------------------------------------------- */
+
+static enum status read_entry(struct http_request *req, const char *student, json_t *value,
+                              struct mark_entry *out)
+{
+    out->student = student;
+    if (!json_is_string(value))
+        return http_fail(req, STATUS_UNPROCESSABLE, "a mark is a text");
+    return check_mark(req, json_string_value(value), &out->mark);
+}
+
+static enum status read_marks(struct http_request *req, json_t *root, struct marks *marks)
+{
+    json_t *members, *value;
+    const char *student;
+    struct strbuf why = STRBUF_INIT;
+    enum status st = json_take(root, &why, "{s:o !}", "marks", &members);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    else if (!json_is_object(members) || json_object_size(members) == 0 ||
+             json_object_size(members) > MARKS_MAX)
+        st = http_fail(req, STATUS_UNPROCESSABLE, "marks has 1 to %d members: account, mark",
+                       MARKS_MAX);
+    strbuf_release(&why);
     if (st)
         return st;
-    return http_reply_json(req, 200,
-                           json_pack("{s:s, s:s, s:s, s:s}", "session", http_param(req, "session"),
-                                     "student", mark.student, "mark", mark_name(mark.mark),
-                                     "marked_by", caller(req)->account));
+    marks->at = xcalloc(json_object_size(members), sizeof(marks->at[0]));
+    json_object_foreach(members, student, value)
+    {
+        st = read_entry(req, student, value, &marks->at[marks->n++]);
+        if (st)
+            break;
+    }
+    return st;
+}
+
+/* Who is not enrolled, each by name. Nothing was marked. */
+static enum status refuse_strangers(struct http_request *req, const struct marks *marks)
+{
+    struct strbuf body = STRBUF_INIT, extra = STRBUF_INIT;
+    json_t *names = json_array();
+    for (size_t i = 0; i < marks->n; i++)
+        if (!marks->at[i].id)
+            json_array_append_new(names, json_string(marks->at[i].student));
+    strbuf_addstr(&extra, "\"not_enrolled\":");
+    json_write(&extra, names);
+    problem_write(&body, STATUS_UNPROCESSABLE, "nobody was marked: some are not enrolled here",
+                  http_request_id(req), extra.bytes);
+    json_decref(names);
+    enum status st = http_reply(req, 422, "application/problem+json", body.bytes, body.len);
+    strbuf_release(&extra);
+    strbuf_release(&body);
+    return st;
+}
+
+static enum status set_marks(struct http_request *req, json_t *root)
+{
+    struct marks marks = {.by = audit_actor(req), .changes = CHANGES_INIT};
+    enum status st = session_param(req, &marks.session);
+    if (!st)
+        st = read_marks(req, root, &marks);
+    if (!st) {
+        st = marks_set(portal.db, &marks);
+        portal_publish(st, &marks.changes);
+        if (st == STATUS_NOT_FOUND)
+            st = refuse_strangers(req, &marks);
+        else if (!st) {
+            st = http_reply_json(req, 200,
+                                 json_pack("{s:s, s:I}", "session", http_param(req, "session"),
+                                           "marked", (json_int_t)marks.n));
+        }
+    }
+    free(marks.at);
+    return st;
+}
+
+enum status put_class(struct http_request *req)
+{
+    const char *bytes;
+    size_t len;
+    json_t *root;
+    struct strbuf why = STRBUF_INIT;
+    enum status st = upload_bytes(req, "application/json", &bytes, &len);
+    if (st)
+        return st;
+    st = json_parse(bytes, len, &root, &why);
+    if (st)
+        http_fail(req, st, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    if (st)
+        return st;
+    st = set_marks(req, root);
+    json_decref(root);
+    return st;
 }

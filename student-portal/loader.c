@@ -34,6 +34,7 @@ void visit_release(void *visit)
 {
     struct visit *v = visit;
     near_entry_unref(v->entry);
+    strbuf_release(&v->upload);
     secret_wipe(v->session_id, sizeof(v->session_id));
     free(v);
 }

@@ -15,6 +15,7 @@ struct visit {
     enum status st;
     struct near_entry *entry;
     const char *how;
+    struct strbuf upload; /* of upload.c */
     /* The loader's. */
     struct http_request *req;
     struct visit *next;

@@ -22,3 +22,7 @@ struct portal {
     int64_t session_absolute_s;
 };
 extern struct portal portal;
+
+/* The transaction that made these changes ended with `st`: when it was committed, or may have
+ * been, let no cache show what was before. Releases the list. Worker threads only. */
+void portal_publish(enum status st, struct changes *list);

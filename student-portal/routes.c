@@ -1,5 +1,7 @@
 #include "routes.h"
+#include "access.h"
 #include "handlers.h"
+#include "upload.h"
 #include "user.h"
 #include <stdio.h>
 
@@ -18,17 +20,40 @@ const struct route portal_routes[] = {
 
     {GET, "/me/attendance", STUDENT, SELF, INLINE_OR_POOL, get_own_attendance, NULL},
     {GET, "/me/attendance/{course}", STUDENT, SELF, BLOCKING, get_own_course, NULL},
+    {GET, "/me/check-ins", STUDENT, SELF, BLOCKING, get_own_check_ins, NULL},
+    {POST, "/sessions/{session}/check-in", STUDENT, attends_session, BLOCKING, post_check_in, NULL},
 
-    {GET, "/courses", FACULTY, SELF, BLOCKING, get_courses, NULL},
-    {GET, "/courses/{course}/sessions", FACULTY, teaches_course, BLOCKING, get_course_sessions,
+    {GET, "/sessions/{session}/check-in", FACULTY, teaches_session, BLOCKING, get_check_in, NULL},
+    {PUT, "/sessions/{session}/check-in", FACULTY, teaches_session, BLOCKING, put_check_in, NULL},
+    {DELETE, "/sessions/{session}/check-in", FACULTY, teaches_session, BLOCKING, delete_check_in,
      NULL},
     {GET, "/sessions/{session}/attendance", FACULTY, teaches_session, BLOCKING,
      get_session_attendance, NULL},
+    {PUT, "/sessions/{session}/attendance", FACULTY, teaches_session, BLOCKING, put_class, &upload},
     {PUT, "/sessions/{session}/attendance/{student}", FACULTY, teaches_session, BLOCKING,
      put_attendance, NULL},
+    {DELETE, "/sessions/{session}", FACULTY, teaches_session, BLOCKING, delete_session, NULL},
+    {GET, "/courses/{course}/sessions", FACULTY, teaches_course, BLOCKING, get_course_sessions,
+     NULL},
+    {POST, "/courses/{course}/sessions", FACULTY, teaches_course, BLOCKING, post_session, NULL},
+    {GET, "/courses/{course}/report", FACULTY, teaches_course, BLOCKING, get_report, NULL},
+    {GET, "/courses/{course}/report.csv", FACULTY, teaches_course, BLOCKING, get_report_csv, NULL},
+
+    {GET, "/courses", FACULTY | ADMIN, SELF, BLOCKING, get_courses, NULL},
+    {GET, "/courses/{course}/students", FACULTY | ADMIN, sees_course, BLOCKING, get_course_students,
+     NULL},
+    {PUT, "/courses/{course}/students/{student}", ADMIN, NULL, BLOCKING, put_enrolment, NULL},
+    {DELETE, "/courses/{course}/students/{student}", ADMIN, NULL, BLOCKING, delete_enrolment, NULL},
+    {PUT, "/courses/{course}", ADMIN, NULL, BLOCKING, put_course, NULL},
 
     {GET, "/users", ADMIN, NULL, BLOCKING, get_users, NULL},
+    {GET, "/users/{user}", ADMIN, NULL, BLOCKING, get_user, NULL},
+    {PUT, "/users/{user}", ADMIN, NULL, BLOCKING, put_user, NULL},
     {PATCH, "/users/{user}", ADMIN, NULL, BLOCKING, patch_user, NULL},
+    {POST, "/users/{user}/password-reset", ADMIN, NULL, BLOCKING, post_password_reset, NULL},
+    {POST, "/imports", ADMIN, NULL, BLOCKING, post_import, &upload},
+    {GET, "/audit", ADMIN, NULL, BLOCKING, get_audit, NULL},
+    {GET, "/dashboard", ADMIN, NULL, BLOCKING, get_dashboard, NULL},
 };
 const size_t portal_route_count = sizeof(portal_routes) / sizeof(portal_routes[0]);
 

@@ -78,26 +78,6 @@ enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
     return st;
 }
 
-enum status users_list(struct db *db, const char *after, int64_t limit,
-                       void (*each)(void *ctx, const struct user *user), void *ctx)
-{
-    struct db_conn *c;
-    struct db_rows *rows;
-    struct user user;
-    enum status st = db_acquire(db, &c);
-    if (st)
-        return st;
-    st = db_query(c, "SELECT " COLUMNS " FROM users WHERE account > ? ORDER BY account LIMIT ?",
-                  SQL(SQL_TEXT(after), SQL_I64(limit)), &rows);
-    while (db_next(rows)) {
-        users_read(rows, 0, &user);
-        each(ctx, &user);
-    }
-    db_rows_free(rows);
-    db_release(c);
-    return st;
-}
-
 struct user_change {
     const char *account;
     roles role;

@@ -23,9 +23,6 @@ enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
     t "id, " t "account, " t "name, " t "role, " t "disabled, " t "session_gen, " t "attendance_"  \
       "gen"
 void users_read(const struct db_rows *rows, unsigned i, struct user *out);
-/* Users behind `after` in the order of accounts, at most `limit`, to each(ctx, user). */
-enum status users_list(struct db *db, const char *after, int64_t limit,
-                       void (*each)(void *ctx, const struct user *user), void *ctx);
 
 /* Change role or standing (`role` 0 and `disabled` -1 leave them), end every session from the next
  * request on, and read the outcome into *user. NOT_FOUND. */

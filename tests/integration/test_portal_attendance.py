@@ -83,11 +83,14 @@ def test_enrolled_nowhere_and_course_without_sessions(world):
 def test_teachers_see_their_own(world):
     frank, fay = world.client("frank"), world.client("fay")
     assert frank.get("/courses").json()["courses"] == [
-        {"course": "cs101", "title": "Operating Systems", "students": 2, "sessions": 6},
-        {"course": "ma201", "title": "Linear Algebra", "students": 1, "sessions": 6}]
+        {"course": "cs101", "title": "Operating Systems", "teacher": "frank", "students": 2,
+         "sessions": 6},
+        {"course": "ma201", "title": "Linear Algebra", "teacher": "frank", "students": 1,
+         "sessions": 6}]
     assert {"ph301"} <= {c["course"] for c in fay.get("/courses").json()["courses"]}
     sessions = frank.get("/courses/cs101/sessions").json()["sessions"]
-    assert sessions[0] == {"session": "1", "starts_at": "2026-01-05T09:00:00Z", "marked": 2}
+    assert sessions[0] == {"session": "1", "starts_at": "2026-01-05T09:00:00Z", "marked": 2,
+                           "check_in_open": False}
     assert len(sessions) == 6
     roster = frank.get("/sessions/4/attendance").json()["students"]
     assert roster == [

@@ -24,7 +24,33 @@ def any_user(status):
 
 
 MARK = {"mark": "excused"}
-# method, pattern, path, body, {caller: status}. Per object: own, another's, missing.
+CLASS = {"marks": {"ben": "excused"}}
+START = {"starts_at": "2026-01-05T09:00:00Z"}  # of session 1: it is there already
+COURSE = {"title": "Optics", "teacher": "fay"}
+PERSON = {"name": "Dan Dahl", "role": "student"}
+CSV = "account,name,role,courses\r\n"
+S = "/sessions/{session}"
+C = "/courses/{course}"
+
+
+def both(status_of_frank, status_of_alma):
+    return {"nobody": 401, "forged": 401, "ana": 403, "frank": status_of_frank,
+            "alma": status_of_alma}
+
+
+def of_sessions(method, rest, body, own):
+    """A route below a session of frank's: the own, fay's (13), a missing one."""
+    return [(method, S + rest, f"/sessions/{id}{rest}", body, only("frank", status))
+            for id, status in ((6, own), (13, 404), (99, 404))]
+
+
+def of_courses(method, rest, body, own):
+    return [(method, C + rest, f"/courses/{code}{rest}", body, only("frank", status))
+            for code, status in (("cs101", own), ("ph301", 404), ("none", 404))]
+
+
+# method, pattern, path, body, {caller: status}. Per object: own, another's, missing. frank teaches
+# cs101 (session 6) and not ph301 (session 13); ana attends cs101, not ph301.
 EXPECTED = [
     ("GET", "/", "/", None, EVERYBODY),
     ("GET", "/portal.js", "/portal.js", None, EVERYBODY),
@@ -35,38 +61,68 @@ EXPECTED = [
     ("GET", "/metrics", "/metrics", None, EVERYBODY),
     ("POST", "/login", "/login", {}, dict.fromkeys(CALLERS, 422)),
     ("GET", "/me", "/me", None, any_user(200)),
+    # Students: their own.
     ("GET", "/me/attendance", "/me/attendance", None, only("ana", 200)),
     ("GET", "/me/attendance/{course}", "/me/attendance/cs101", None, only("ana", 200)),
     ("GET", "/me/attendance/{course}", "/me/attendance/ph301", None, only("ana", 404)),
     ("GET", "/me/attendance/{course}", "/me/attendance/none", None, only("ana", 404)),
-    ("GET", "/courses", "/courses", None, only("frank", 200)),
-    ("GET", "/courses/{course}/sessions", "/courses/cs101/sessions", None, only("frank", 200)),
-    ("GET", "/courses/{course}/sessions", "/courses/ph301/sessions", None, only("frank", 404)),
-    ("GET", "/courses/{course}/sessions", "/courses/none/sessions", None, only("frank", 404)),
-    ("GET", "/sessions/{session}/attendance", "/sessions/6/attendance", None, only("frank", 200)),
-    ("GET", "/sessions/{session}/attendance", "/sessions/13/attendance", None, only("frank", 404)),
-    ("GET", "/sessions/{session}/attendance", "/sessions/99/attendance", None, only("frank", 404)),
-    ("PUT", "/sessions/{session}/attendance/{student}", "/sessions/6/attendance/ben", MARK,
-     only("frank", 200)),
-    ("PUT", "/sessions/{session}/attendance/{student}", "/sessions/13/attendance/cara", MARK,
+    ("GET", "/me/check-ins", "/me/check-ins", None, only("ana", 200)),
+    ("POST", S + "/check-in", "/sessions/6/check-in", {"code": "0"}, only("ana", 409)),  # closed
+    ("POST", S + "/check-in", "/sessions/13/check-in", {"code": "0"}, only("ana", 404)),
+    ("POST", S + "/check-in", "/sessions/99/check-in", {"code": "0"}, only("ana", 404)),
+    # Faculty: the courses they teach.
+    *of_sessions("GET", "/check-in", None, 200),
+    *of_sessions("PUT", "/check-in", {"minutes": 0}, 422),
+    *of_sessions("DELETE", "/check-in", None, 204),
+    *of_sessions("GET", "/attendance", None, 200),
+    *of_sessions("PUT", "/attendance", CLASS, 200),
+    ("PUT", S + "/attendance/{student}", "/sessions/6/attendance/ben", MARK, only("frank", 200)),
+    ("PUT", S + "/attendance/{student}", "/sessions/13/attendance/cara", MARK,
      only("frank", 404)),  # another's session
-    ("PUT", "/sessions/{session}/attendance/{student}", "/sessions/6/attendance/cara", MARK,
+    ("PUT", S + "/attendance/{student}", "/sessions/6/attendance/cara", MARK,
      only("frank", 404)),  # not enrolled
-    ("PUT", "/sessions/{session}/attendance/{student}", "/sessions/6/attendance/none", MARK,
-     only("frank", 404)),
-    ("PUT", "/sessions/{session}/attendance/{student}", "/sessions/99/attendance/ben", MARK,
-     only("frank", 404)),
+    ("PUT", S + "/attendance/{student}", "/sessions/6/attendance/none", MARK, only("frank", 404)),
+    ("PUT", S + "/attendance/{student}", "/sessions/99/attendance/ben", MARK, only("frank", 404)),
+    *of_sessions("DELETE", "", None, 409),  # it has marks
+    *of_courses("GET", "/sessions", None, 200),
+    *of_courses("POST", "/sessions", START, 200),
+    *of_courses("GET", "/report", None, 200),
+    *of_courses("GET", "/report.csv", None, 200),
+    # Faculty theirs, admins all.
+    ("GET", "/courses", "/courses", None, both(200, 200)),
+    ("GET", C + "/students", "/courses/cs101/students", None, both(200, 200)),
+    ("GET", C + "/students", "/courses/ph301/students", None, both(404, 200)),
+    ("GET", C + "/students", "/courses/none/students", None, both(404, 404)),
+    # Admins: people, courses, who is enrolled; no attendance.
+    ("PUT", C + "/students/{student}", "/courses/cs101/students/ana", None, only("alma", 204)),
+    ("PUT", C + "/students/{student}", "/courses/cs101/students/none", None, only("alma", 404)),
+    ("PUT", C + "/students/{student}", "/courses/none/students/ana", None, only("alma", 404)),
+    ("PUT", C + "/students/{student}", "/courses/cs101/students/fay", None, only("alma", 409)),
+    ("DELETE", C + "/students/{student}", "/courses/cs101/students/dan", None, only("alma", 404)),
+    ("DELETE", C + "/students/{student}", "/courses/none/students/ana", None, only("alma", 404)),
+    ("PUT", C, "/courses/ph301", COURSE, only("alma", 200)),
+    ("PUT", C, "/courses/ph301", {**COURSE, "teacher": "ana"}, only("alma", 422)),
     ("GET", "/users", "/users", None, only("alma", 200)),
+    ("GET", "/users/{user}", "/users/dan", None, only("alma", 200)),
+    ("GET", "/users/{user}", "/users/ana", None, only("alma", 200)),  # nor one's own this way
+    ("GET", "/users/{user}", "/users/none", None, only("alma", 404)),
+    ("PUT", "/users/{user}", "/users/dan", PERSON, only("alma", 409)),
     ("PATCH", "/users/{user}", "/users/dan", {"disabled": False}, only("alma", 200)),
     ("PATCH", "/users/{user}", "/users/alma", {"disabled": True}, only("alma", 409)),
     ("PATCH", "/users/{user}", "/users/none", {"disabled": True}, only("alma", 404)),
+    ("POST", "/users/{user}/password-reset", "/users/dan/password-reset", None, only("alma", 200)),
+    ("POST", "/users/{user}/password-reset", "/users/none/password-reset", None,
+     only("alma", 404)),
+    ("POST", "/imports", "/imports", CSV, only("alma", 200)),
+    ("GET", "/audit", "/audit", None, only("alma", 200)),
+    ("GET", "/dashboard", "/dashboard", None, only("alma", 200)),
     ("POST", "/logout", "/logout", None, any_user(204)),
 ]
 COMMON = {("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
-# Of these the 404 comes from the object check, which OPTIONS passes like any other request.
-OBJECT_CHECKED = {f"/{kind}/{id}/{rest}" for kind, ids, rest in (
-    ("courses", ("ph301", "none"), "sessions"), ("sessions", (13, 99), "attendance"),
-    ("sessions", (13,), "attendance/cara"), ("sessions", (99,), "attendance/ben")) for id in ids}
+# Patterns with an object check: OPTIONS passes it like any other request.
+CHECKED = {S + rest for rest in ("", "/check-in", "/attendance", "/attendance/{student}")} | {
+    C + rest for rest in ("/sessions", "/report", "/report.csv", "/students")}
+OUT_OF_REACH = {"13", "99", "ph301", "none"}
 ROLE_OF = {"ana": "student", "frank": "faculty", "alma": "admin"}
 
 
@@ -78,11 +134,17 @@ def world(run_folder, mariadb, redis):
 
 
 def callers(world):
-    clients = {name: world.client(name if name in ROLE_OF else None) for name in CALLERS}
+    clients = {name: world.visitor(name) if name in ROLE_OF else world.client() for name in CALLERS}
     forged = base64.urlsafe_b64encode(os.urandom(32)).rstrip(b"=").decode()
     clients["forged"].cookies.set("session", forged)
     clients["forged"].headers["X-CSRF-Token"] = "x"
     return clients
+
+
+def send(client, method, path, body):
+    if isinstance(body, str):
+        return client.request(method, path, data=body, headers={"Content-Type": "text/csv"})
+    return client.request(method, path, json=body)
 
 
 def differences(clients, expected):
@@ -90,7 +152,7 @@ def differences(clients, expected):
     found = []
     for method, _, path, body, statuses in expected:
         for who, status in statuses.items():
-            reply = clients[who].request(method, path, json=body)
+            reply = send(clients[who], method, path, body)
             if reply.status_code != status:
                 found.append(f"{who} {method} {path}: {reply.status_code}, not {status}")
     return found
@@ -112,8 +174,13 @@ def test_every_route_for_every_role(world):
 def test_that_matrix_sees_a_hole(world):
     """The control: were one cell wrong, the check would say so."""
     clients = callers(world)
-    for i, who in ((9, "frank"), (9, "nobody"), (20, "ana"), (25, "frank")):
-        method, pattern, path, body, statuses = EXPECTED[i]
+    rows = {(method, path): row for row in EXPECTED for method, path in [(row[0], row[2])]}
+    for method, path, who in (
+            ("GET", "/me/attendance", "frank"), ("GET", "/me/attendance", "nobody"),
+            ("PUT", "/sessions/6/attendance/ben", "ana"),
+            ("PUT", "/sessions/6/attendance/ben", "alma"), ("GET", "/users", "frank"),
+            ("GET", "/courses/ph301/students", "frank")):
+        method, pattern, path, body, statuses = rows[method, path]
         wrong = [(method, pattern, path, body, {**statuses, who: 200})]
         assert len(differences(clients, wrong)) == 1
 
@@ -134,33 +201,48 @@ def test_openapi_names_the_same_routes(world):
     api = world.client().get("/openapi.json").json()
     documented = {(method.upper(), path) for path, item in api["paths"].items()
                   for method in item if method != "parameters"}
-    assert documented == set(table())
+    product = table()
+    assert documented == set(product)
     for method, path in documented:
         security = api["paths"][path][method.lower()]["security"]
-        anyone = table()[method, path] == {"anyone"}
+        anyone = product[method, path] == {"anyone"}
         csrf = not anyone and method not in ("GET", "HEAD")
         assert security == ([] if anyone else [{"session": [], "csrf": []} if csrf
                                                else {"session": []}]), path
 
 
+def options_status(pattern, path, who):
+    """OPTIONS runs the checks of the path's GET, or else of its first row."""
+    rows = [row for row in EXPECTED if row[1] == pattern]
+    first = next((row for row in rows if row[0] == "GET"), rows[0])
+    same = next((row for row in rows if row[0] == first[0] and row[2] == path), first)
+    status = same[4][who]
+    beyond = status == 404 and pattern in CHECKED and path.split("/")[2] in OUT_OF_REACH
+    refused = status in (401, 403) or (beyond and same[2] == path)
+    return status if refused else 204
+
+
 def test_head_and_options_pass_the_same_check(world):
     clients = callers(world)
-    for method, _, path, _, statuses in EXPECTED[:-1]:
+    for method, pattern, path, _, statuses in EXPECTED[:-1]:
         for who, status in statuses.items():
             if method == "GET":
                 reply = clients[who].head(path)
                 assert (reply.status_code, reply.content) == (status, b""), (who, path)
             reply = clients[who].options(path)
-            if status in (401, 403) or (status == 404 and path in OBJECT_CHECKED):
-                assert reply.status_code == status, (who, path)
-            else:
+            expected = options_status(pattern, path, who)
+            if expected == 204:
                 assert reply.status_code < 300 and method in reply.headers["Allow"], (who, path)
+            else:
+                assert reply.status_code == expected, (who, path)
 
 
 def test_other_methods_are_refused_with_allow(world):
+    """A method that a path has not is 405 for whoever may use the path, and never runs."""
     clients = callers(world)
     for method, path, allow in (("POST", "/users", "GET"), ("DELETE", "/users/ben", "PATCH"),
-                                ("PUT", "/login", "POST"), ("DELETE", "/me/attendance", "GET")):
+                                ("PUT", "/login", "POST"), ("DELETE", "/me/attendance", "GET"),
+                                ("DELETE", "/audit", "GET"), ("PATCH", "/audit", "GET")):
         for who in ("nobody", "alma"):
             reply = clients[who].request(method, path)
             assert reply.status_code == 405 and allow in reply.headers["Allow"]
@@ -181,7 +263,7 @@ PATHS = [
 
 @pytest.mark.parametrize("who", ["nobody", "ana", "frank"])
 def test_no_path_leads_around_the_table(world, who):
-    client = world.client(who if who in ROLE_OF else None)
+    client = world.visitor(who) if who in ROLE_OF else world.client()
     cookie = "".join(f"Cookie: session={v}\r\n" for v in client.cookies.values())
     for path in PATHS:
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\n{cookie}Connection: close\r\n\r\n".encode()
@@ -194,7 +276,7 @@ def test_no_path_leads_around_the_table(world, who):
 
 def test_the_same_request_of_an_admin_succeeds(world):
     """The control of the test before: what must not leak is there."""
-    cookie = world.client("alma").cookies["session"]
+    cookie = world.visitor("alma").cookies["session"]
     head = f"GET /users HTTP/1.1\r\nHost: x\r\nCookie: session={cookie}\r\nConnection: close\r\n\r\n"
     status, text = raw(world.server.port, head.encode())
     assert status == 200 and "Ben Brandt" in text
@@ -213,10 +295,13 @@ TRICKS = [
 
 
 def test_no_header_leads_around_the_table(world):
-    ana = world.client("ana")
+    ana = world.visitor("ana")
     for headers in TRICKS:
         assert ana.get("/users", headers=headers).status_code == 403, headers
         assert ana.post("/users", headers=headers).status_code == 405, headers
+        assert ana.get("/dashboard", headers=headers).status_code == 403, headers
+        assert ana.get("/sessions/6/attendance", headers=headers).status_code == 403, headers
+        assert ana.post("/users/ben/password-reset", headers=headers).status_code == 403, headers
         home = ana.get("/", headers=headers)
         assert home.status_code == 200 and "Ben Brandt" not in home.text
         assert world.client().get("/users", headers=headers).status_code == 401, headers
@@ -224,7 +309,7 @@ def test_no_header_leads_around_the_table(world):
 
 @pytest.mark.parametrize("method", ["get", "Get", "GETX", "GE", "TRACE", "CONNECT", "PROPFIND"])
 def test_odd_methods(world, method):
-    cookie = world.client("alma").cookies["session"]
+    cookie = world.visitor("alma").cookies["session"]
     head = (f"{method} /users HTTP/1.1\r\nHost: x\r\nCookie: session={cookie}\r\n"
             "Connection: close\r\n\r\n")
     status, text = raw(world.server.port, head.encode())
@@ -232,7 +317,7 @@ def test_odd_methods(world, method):
 
 
 def test_numbers_that_are_no_session(world):
-    frank = world.client("frank")
+    frank = world.visitor("frank")
     for text in ("0", "06", "-6", "+6", "6.0", "6e0", "0x6", "6%20", "6a", "18446744073709551622",
                  "4294967302", "9223372036854775807", "99999999999999999999", "%EF%BC%96", "6,7"):
         assert frank.get(f"/sessions/{text}/attendance").status_code == 404, text
@@ -241,7 +326,7 @@ def test_numbers_that_are_no_session(world):
 
 def test_names_that_are_no_account(world):
     """Names are compared byte by byte: case, blanks and accents make another one."""
-    frank, ana = world.client("frank"), world.client("ana")
+    frank, ana = world.visitor("frank"), world.visitor("ana")
     for text in ("BEN", "Ben", "b%C3%A9n", "ben%20", "%E2%80%8Bben", "ben'--", "%25", "b_n", "1", "2"):
         assert frank.mark(6, text, "present").status_code == 404, text
         assert world.client().login(text).status_code in (401, 422), text

@@ -1,0 +1,61 @@
+#include "handlers.h"
+#include "import_db.h"
+#include "portal.h"
+#include "problem.h"
+#include "upload.h"
+#include <stdlib.h>
+
+static json_t *errors_json(const struct import *im)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < im->error_count && i < IMPORT_ERRORS_MAX; i++)
+        json_array_append_new(list, json_pack("{s:I, s:s}", "line", (json_int_t)im->errors[i].line,
+                                              "reason", im->errors[i].reason));
+    return list;
+}
+
+static enum status refuse(struct http_request *req, const struct import *im)
+{
+    struct strbuf body = STRBUF_INIT, extra = STRBUF_INIT;
+    json_t *errors = errors_json(im);
+    strbuf_addf(&extra, "\"error_count\":%zu,\"errors\":", im->error_count);
+    json_write(&extra, errors);
+    problem_write(&body, STATUS_UNPROCESSABLE, "nothing was imported: some lines are wrong",
+                  http_request_id(req), extra.bytes);
+    enum status st = http_reply(req, 422, "application/problem+json", body.bytes, body.len);
+    json_decref(errors);
+    strbuf_release(&extra);
+    strbuf_release(&body);
+    return st;
+}
+
+static enum status run_import(struct http_request *req, struct import *im)
+{
+    struct import_run run = {.import = im, .by = audit_actor(req), .changes = CHANGES_INIT};
+    enum status st = im->error_count ? STATUS_UNPROCESSABLE : import_apply(portal.db, &run);
+    portal_publish(st, &run.changes);
+    if (st == STATUS_UNPROCESSABLE)
+        st = refuse(req, im);
+    else if (!st) {
+        st = http_reply_json(req, 200,
+                             json_pack("{s:I, s:I, s:I}", "created", (json_int_t)run.created,
+                                       "renamed", (json_int_t)run.renamed, "enrolled",
+                                       (json_int_t)run.enrolled));
+    }
+    return st;
+}
+
+enum status post_import(struct http_request *req)
+{
+    const char *bytes;
+    size_t len;
+    enum status st = upload_bytes(req, "text/csv", &bytes, &len);
+    if (st)
+        return st;
+    struct import *im = xmalloc(sizeof(*im));
+    import_parse(im, bytes, len);
+    st = run_import(req, im);
+    import_release(im);
+    free(im);
+    return st;
+}
