@@ -196,6 +196,25 @@ int folder_leaf(const struct folder *f, const uint8_t id[OBJECT_ID])
     return f->leaf[id[0]];
 }
 
+static int lock_unlinks(const struct folder *f, int how)
+{
+    int fd = openat(f->top, "backup.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || flock(fd, how) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+int folder_hold_unlinks(const struct folder *f)
+{
+    return lock_unlinks(f, LOCK_EX);
+}
+
+int folder_begin_unlinks(const struct folder *f, bool wait)
+{
+    return lock_unlinks(f, LOCK_SH | (wait ? 0 : LOCK_NB));
+}
+
 struct sweep {
     enum status (*keep)(void *ctx, const uint8_t id[OBJECT_ID], bool *kept);
     void *ctx;

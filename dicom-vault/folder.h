@@ -3,6 +3,7 @@
  *     keyring        sealed under the root key
  *     index.db       SQLite (-wal and -shm beside it)
  *     lock           held by the one process that may sweep
+ *     backup.lock    held by a backup: until it ends no blob is unlinked
  *     tmp/<id>       uploads under way
  *     blobs/a/b/<id> payloads, where a and b are the id's first two hex digits
  *
@@ -38,6 +39,14 @@ enum status write_all(int fd, const void *bytes, size_t len);
 
 /* The leaf an object's blob is in, and its file name. */
 int folder_leaf(const struct folder *f, const uint8_t id[OBJECT_ID]);
+
+/* Blobs that are listed in a backup's index must be there until it has linked them. */
+/* Wait for the unlinks under way and keep others from beginning; close() what comes back, -1 with
+ * errno set. */
+int folder_hold_unlinks(const struct folder *f);
+/* The other side: may blobs be unlinked until this is closed? -1 while a backup holds them, unless
+ * `wait`. */
+int folder_begin_unlinks(const struct folder *f, bool wait);
 
 /* Remove every upload left in tmp/, and every blob for which keep() is false; *removed counts
  * both. Stops at the first failure, also of keep. Only with the lock held and no upload under way.

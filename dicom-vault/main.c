@@ -12,6 +12,8 @@ static const struct {
     {"init", cmd_init, "make a new vault in VAULT_DATA"},
     {"apikey", cmd_apikey, "make (--scope read,write) or revoke (--revoke ID) an API key"},
     {"audit", cmd_audit, "list, head, or verify (--expect HEAD) the audit log"},
+    {"verify", cmd_verify, "read every file; report the damaged, and the deleted that are back"},
+    {"backup", cmd_backup, "a consistent copy into the new folder --to, while serving"},
 };
 
 int main(int argc, char **argv)

@@ -34,6 +34,7 @@ static void once(struct minute *m)
     if (s != STATUS_OK)
         log_error("refusals_unwritten", F("why", status_slug(s)));
     log_anchor(m->store);
+    store_collect(m->store);
 }
 
 static void *run(void *arg)

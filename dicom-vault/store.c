@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@ struct store {
     struct folder folder;
     struct keyring *keys;
     struct index *index;
+    pthread_mutex_t lock;    /* of what follows */
+    struct strbuf deletions; /* ids whose blobs are still to be unlinked */
 };
 
 struct upload {
@@ -30,6 +33,8 @@ struct upload {
     EVP_MD_CTX *hash;
 };
 
+enum { RUN = 16 }; /* chunks read at once */
+
 struct download {
     int fd;
     char id[OBJECT_ID_HEX + 1];
@@ -39,6 +44,7 @@ struct download {
     bool damaged;
     uint64_t chunk; /* the one in `plain`, UINT64_MAX for none */
     uint8_t plain[CHUNKED_SEALED];
+    uint8_t sealed[RUN * CHUNKED_SEALED]; /* chunks that go from here straight to the caller */
 };
 
 /* --- the vault ------------------------------------------------------------------------------- */
@@ -120,7 +126,13 @@ static enum status has_row(void *ctx, const uint8_t id[OBJECT_ID], bool *kept)
 static enum status sweep(struct store *s, struct strbuf *why)
 {
     size_t removed;
+    int may = folder_begin_unlinks(&s->folder, false);
+    if (may < 0) {
+        log_info("sweep_deferred", F("why", "a backup is under way"));
+        return STATUS_OK;
+    }
     enum status st = folder_sweep(&s->folder, has_row, s, &removed);
+    close(may);
     if (st != STATUS_OK)
         strbuf_addstr(why, "what a crash left behind could not be swept");
     else if (removed)
@@ -133,6 +145,7 @@ enum status store_open(const char *path, const char *root_key_file, size_t threa
 {
     *out = NULL;
     struct store *s = xcalloc(1, sizeof(*s));
+    pthread_mutex_init(&s->lock, NULL);
     char *db = index_path(path);
     enum status st = folder_open(path, serve, &s->folder, why);
     if (st == STATUS_OK)
@@ -153,13 +166,18 @@ enum status store_open(const char *path, const char *root_key_file, size_t threa
     return st;
 }
 
+static void collect(struct store *s, bool wait);
+
 void store_close(struct store *s)
 {
     if (!s)
         return;
+    collect(s, s->folder.lock < 0); /* a command has no next start to leave it to */
     index_close(s->index);
     keyring_free(s->keys);
     folder_close(&s->folder);
+    strbuf_release(&s->deletions);
+    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -173,15 +191,52 @@ const struct keyring *store_keys(const struct store *s)
     return s->keys;
 }
 
-enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by)
+const struct folder *store_folder(const struct store *s)
+{
+    return &s->folder;
+}
+
+/* --- delete ---------------------------------------------------------------------------------- */
+
+static void unlink_blob(const struct store *s, const uint8_t id[OBJECT_ID])
 {
     char name[OBJECT_ID_HEX + 1];
-    enum status st = index_delete(s->index, id, by);
-    if (st != STATUS_OK)
-        return st;
     object_id_format(id, name);
     if (unlinkat(folder_leaf(&s->folder, id), name, 0) != 0) /* swept at the next start */
         log_warn("unlink_failed", F("object", name), F("reason", strerror(errno)));
+}
+
+static void collect(struct store *s, bool wait)
+{
+    struct strbuf ids = STRBUF_INIT;
+    pthread_mutex_lock(&s->lock);
+    int may = s->deletions.len ? folder_begin_unlinks(&s->folder, wait) : -1;
+    if (may >= 0) {
+        ids = s->deletions;
+        s->deletions = (struct strbuf)STRBUF_INIT;
+    }
+    pthread_mutex_unlock(&s->lock);
+    for (size_t at = 0; at < ids.len; at += OBJECT_ID)
+        unlink_blob(s, (const uint8_t *)ids.bytes + at);
+    if (may >= 0)
+        close(may);
+    strbuf_release(&ids);
+}
+
+void store_collect(struct store *s)
+{
+    collect(s, false);
+}
+
+enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by)
+{
+    enum status st = index_delete(s->index, id, by);
+    if (st != STATUS_OK)
+        return st;
+    pthread_mutex_lock(&s->lock);
+    strbuf_add(&s->deletions, id, OBJECT_ID);
+    pthread_mutex_unlock(&s->lock);
+    store_collect(s);
     return STATUS_OK;
 }
 
@@ -407,24 +462,52 @@ enum status download_range(struct download *d, uint64_t first, uint64_t len)
     return len ? load_chunk(d, first / CHUNKED_PLAIN) : STATUS_OK;
 }
 
+/* Whole chunks from `at` on, opened into `out`: no more than fit, are wanted, or make a run. */
+static enum status read_run(struct download *d, uint8_t *out, size_t chunks, size_t *n)
+{
+    uint64_t k = d->at / CHUNKED_PLAIN;
+    if (chunks > RUN)
+        chunks = RUN;
+    enum status st = read_at(d, chunked_offset(k), d->sealed, chunks * CHUNKED_SEALED);
+    for (size_t i = 0; st == STATUS_OK && i < chunks; i++) {
+        st = chunked_open(d->opener, k + i, d->sealed + i * CHUNKED_SEALED, CHUNKED_SEALED,
+                          out + *n);
+        if (st != STATUS_OK)
+            return damaged(d, "chunk");
+        *n += CHUNKED_PLAIN;
+        d->at += CHUNKED_PLAIN;
+    }
+    return st;
+}
+
+/* What is wanted of one chunk, by way of `plain`. */
+static enum status read_part(struct download *d, uint8_t *out, size_t len, size_t *n)
+{
+    size_t skip = d->at % CHUNKED_PLAIN, take = CHUNKED_PLAIN - skip;
+    enum status st = load_chunk(d, d->at / CHUNKED_PLAIN);
+    if (st != STATUS_OK)
+        return st;
+    if (take > d->end - d->at)
+        take = (size_t)(d->end - d->at);
+    if (take > len)
+        take = len;
+    memcpy(out + *n, d->plain + skip, take);
+    *n += take;
+    d->at += take;
+    return STATUS_OK;
+}
+
 enum status download_read(struct download *d, uint8_t *out, size_t len, size_t *n)
 {
+    enum status st = d->damaged ? STATUS_CORRUPT : STATUS_OK;
     *n = 0;
-    if (d->damaged)
-        return STATUS_CORRUPT;
-    while (*n < len && d->at < d->end) {
-        enum status st = load_chunk(d, d->at / CHUNKED_PLAIN);
-        if (st != STATUS_OK)
-            return *n ? STATUS_OK : st;
-        size_t skip = d->at % CHUNKED_PLAIN;
-        size_t take = CHUNKED_PLAIN - skip;
-        if (take > d->end - d->at)
-            take = (size_t)(d->end - d->at);
-        if (take > len - *n)
-            take = len - *n;
-        memcpy(out + *n, d->plain + skip, take);
-        *n += take;
-        d->at += take;
+    while (st == STATUS_OK && *n < len && d->at < d->end) {
+        uint64_t wanted = d->end - d->at < len - *n ? d->end - d->at : len - *n;
+        bool held = d->chunk == d->at / CHUNKED_PLAIN;
+        if (d->at % CHUNKED_PLAIN == 0 && wanted >= CHUNKED_PLAIN && !held)
+            st = read_run(d, out, (size_t)(wanted / CHUNKED_PLAIN), n);
+        else
+            st = read_part(d, out, len - *n, n);
     }
-    return STATUS_OK;
+    return *n ? STATUS_OK : st;
 }

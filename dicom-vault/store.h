@@ -25,11 +25,16 @@ enum status store_open(const char *path, const char *root_key_file, size_t threa
                        struct store **out, struct strbuf *why);
 void store_close(struct store *s); /* NULL is fine */
 struct index *store_index(struct store *s);
+const struct folder *store_folder(const struct store *s);
 const struct keyring *store_keys(const struct store *s);
 
 /* NOT_FOUND. Durable, and in the audit log as done by `by`, when it returns OK; downloads under way
  * go on. */
 enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by);
+
+/* Unlink what was deleted while a backup held the blobs, if it is over. What is left at the end the
+ * next server sweeps. */
+void store_collect(struct store *s);
 
 /* --- upload ---------------------------------------------------------------------------------- */
 
