@@ -116,6 +116,16 @@ $(OUT)/load-bin/%: $(OBJ)/tests/load/%.o $(LOAD_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
 
+# Always the plain build: `make VARIANT=release proofs`.
+PROOFS := $(patsubst tests/proofs/%.c,$(OUT)/proofs/%,$(wildcard tests/proofs/*.c))
+PROOFS_LIB := $(call objects,tests/proofs/lib)
+PROOFS_OBJ := $(call objects,tests/proofs) $(PROOFS_LIB)
+$(PROOFS_OBJ): CPPFLAGS += -Itests/proofs/lib
+
+$(OUT)/proofs/%: $(OBJ)/tests/proofs/%.o $(PROOFS_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D)
+	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
+
 define SERVICE
 $(OUT)/$(1): $(call objects,$(1)) $(OBJ)/gen/$(1)_embed.o $(COMMON_LIB)
 	@mkdir -p $$(@D)
@@ -141,11 +151,12 @@ $(OBJ)/%.o: %.c
 
 unit-tests: $(UNIT_TESTS) $(HARNESS) $(LOAD)
 load-programs: $(LOAD)
+proofs: $(PROOFS)
 fuzzers: $(FUZZERS)
 # Every object there is, nothing linked.
 compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
     $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(c)) $(call fuzz_sources,$(c)))) \
-    $(HARNESS_OBJ) $(LOAD_OBJ) $(OBJ)/tests/fuzz/replay.o
+    $(HARNESS_OBJ) $(LOAD_OBJ) $(PROOFS_OBJ) $(OBJ)/tests/fuzz/replay.o
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 .SECONDARY:
@@ -220,6 +231,6 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit-tests fuzzers load-programs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
+.PHONY: all unit-tests fuzzers load-programs proofs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
         bench-vault bench-portal test-chroot test-compose format install clean
 .DEFAULT_GOAL := all

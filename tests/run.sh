@@ -11,10 +11,10 @@ failed=()
 # GNU make passes what it was called with on to children in MAKEFLAGS; we call it anew.
 unset MAKEFLAGS MAKELEVEL MFLAGS
 make --no-print-directory "$jobs" all unit-tests
-# Tests marked `release` take figures that the sanitizers would distort.
+# Tests marked `release` take figures that the sanitizers would distort; so would the proofs be.
 if [ "$VARIANT" = asan ]; then
     make --no-print-directory "$jobs" fuzzers
-    make --no-print-directory "$jobs" VARIANT=release all
+    make --no-print-directory "$jobs" VARIANT=release all proofs
 fi
 
 # One program of the unit tests: cmocka's own closing line, everything when it failed.
