@@ -204,7 +204,7 @@ fuzz:
 bench-scribe bench-hub bench-vault bench-portal: bench-%: all load-programs
 	@tests/setup.sh test
 	@$(if $(filter portal,$*),tests/setup.sh bench-portal)
-	@PYTHONPATH=tests VARIANT=release python3 -B tests/load/bench_$*.py
+	@PYTHONPATH=tests VARIANT=release python3 -B -m load.bench_$*
 
 load: all load-programs
 	@tests/setup.sh test

@@ -30,7 +30,7 @@ def main():
     for name in NAMES:
         print(f"bench-{name} ({time.monotonic() - started:.0f} s so far)", flush=True)
         try:
-            subprocess.run([sys.executable, "-B", HERE / f"bench_{name}.py"], check=True,
+            subprocess.run([sys.executable, "-B", "-m", f"load.bench_{name}"], check=True,
                            timeout=LIMIT_S)
             rows += json.loads((OUT / f"{name}.json").read_text())
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:

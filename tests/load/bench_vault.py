@@ -1,0 +1,154 @@
+"""Uploads beside a ladder on bare libmicrohttpd, of which each rung does one thing more; downloads
+beside bare decryption; ranges in the middle of a long file beside its start; verify beside
+`openssl speed`; and the memory all of it takes."""
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import time
+import urllib.request
+
+from harness.server import Server, binary
+from load.bench import QUICK, Bench, Limit, http_load, private_folder, request
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+SIZES = {"512 KiB": 512 * KIB, "2 MiB": 2 * MIB, "11 MiB": 11 * MIB, "1 GiB": GIB}
+RUNGS = {"discard": "thrown away", "aead": "+ AES-256-GCM", "hash": "+ SHA-256",
+         "write": "+ write", "sync": "+ fsync, rename"}
+CONNECTIONS = 4
+RUNS, VOLUME = (1, 256 * MIB) if QUICK else (5, 1536 * MIB)
+
+
+def content(size):
+    block = bytes(range(256)) * 4096
+    return (block * (size // len(block) + 1))[:size]
+
+
+class Vault:
+    """A vault of its own on the release build, and a key to everything in it."""
+
+    def __init__(self, folder):
+        self.env = {"VAULT_DATA": folder / "vault", "VAULT_ROOT_KEY_FILE": folder / "root.key"}
+        self.env["VAULT_ROOT_KEY_FILE"].write_text("5a" * 32)
+        self.command("init")
+        key = self.command("apikey", "--scope", "read,write,admin").strip()
+        self.headers = {"Authorization": f"Bearer {key}"}
+        self.server = Server("dicom-vault", {**self.env, "LOG_LEVEL": "warn"}, folder,
+                             variant="release").start(wait="/healthz")
+        self.port = self.server.port
+
+    def command(self, *args):
+        return subprocess.run([binary("dicom-vault", "release"), *args], check=True, text=True,
+                              stdout=subprocess.PIPE,
+                              env={k: str(v) for k, v in self.env.items()}).stdout
+
+
+@contextlib.contextmanager
+def a_vault():
+    folder = private_folder()
+    vault = Vault(folder)
+    try:
+        yield vault
+    finally:
+        vault.server.stop()
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def a_ladder(rung):
+    folder = private_folder()
+    limit = Limit("bare_vault", folder, folder, rung).start()
+    try:
+        yield limit
+    finally:
+        limit.kill()
+        shutil.rmtree(folder)
+
+
+def load(port, requests, size, code, connections=CONNECTIONS):
+    """MiB of content a second, each request answered with this code."""
+    count = max(connections, VOLUME // size // connections * connections)
+    done = http_load(port, requests, connections=connections, seconds=600, max_requests=count)
+    assert done["statuses"] == {str(code): count} and not done["errors"], done
+    return done["per_s"] * size / MIB
+
+
+def get_first_files(vault, n):
+    """GETs of the first n files there are."""
+    listed = urllib.request.urlopen(urllib.request.Request(
+        f"{vault.server.url}/files?limit={n}", headers=vault.headers)).read()
+    return [request("GET", f"/files/{f['id']}", vault.headers) for f in json.loads(listed)["files"]]
+
+
+def bench_size(b, name, size):
+    body = content(size)
+    rates = {rung: [] for rung in RUNGS} | {"vault": [], "down": [], "bare down": []}
+    for _ in range(1 if size == GIB else RUNS):
+        for rung in RUNGS:
+            with a_ladder(rung) as ladder:
+                rates[rung].append(load(ladder.port, [request("POST", "/", body=body)], size, 201))
+                if rung == "sync":
+                    gets = [request("GET", f"/{i}") for i in range(CONNECTIONS)]
+                    rates["bare down"].append(load(ladder.port, gets, size, 200))
+        with a_vault() as vault:
+            upload = request("POST", "/files", vault.headers, body)
+            rates["vault"].append(load(vault.port, [upload], size, 201))
+            rates["down"].append(load(vault.port, get_first_files(vault, CONNECTIONS), size, 200))
+            memory = vault.server.rss_peak_kib() / 1024
+    for rung, label in RUNGS.items():
+        b.add(f"{name}, bare, {label}", rates[rung], "MiB/s")
+    b.add(f"{name}, upload", rates["vault"], "MiB/s", rates["sync"])
+    b.add(f"{name}, download", rates["down"], "MiB/s", rates["bare down"])
+    b.add(f"{name}, most memory", [memory], "MiB")
+
+
+def first_byte_ms(vault, get):
+    done = http_load(vault.port, [get], connections=1, seconds=60, max_requests=200)
+    assert done["statuses"] == {"206": 200}, done
+    return done["p50_us"] / 1000
+
+
+def aes_mib_s():
+    said = subprocess.run(["openssl", "speed", "-mr", "-evp", "aes-256-gcm", "-bytes", "16384",
+                           "-seconds", "2"], check=True, text=True, capture_output=True).stdout
+    return float(re.search(r"^\+F:.*:([\d.]+)$", said, re.M)[1]) / MIB
+
+
+def bench_long(b):
+    """One file of 1 GiB (QUICK: 128 MiB), then two."""
+    size = 128 * MIB if QUICK else GIB
+    with a_vault() as vault:
+        upload = request("POST", "/files", vault.headers, content(size))
+        for _ in range(2):
+            http_load(vault.port, [upload], connections=1, seconds=600, max_requests=1)
+        get = get_first_files(vault, 1)[0]
+        ranges = {where: get.replace(b"\r\n\r\n", f"\r\nRange: bytes={at}-{at}\r\n\r\n".encode())
+                  for where, at in {"start": 0, "middle": size // 2}.items()}
+        times = {where: [] for where in ranges}
+        for _ in range(RUNS):
+            for where, raw in ranges.items():
+                times[where].append(first_byte_ms(vault, raw))
+        b.add("first byte in the middle of 1 GiB, beside the start", times["middle"], "ms",
+              times["start"])
+        verify, speed = [], []
+        for _ in range(RUNS):
+            speed.append(aes_mib_s())
+            start = time.monotonic()
+            vault.command("verify")
+            verify.append(2 * size / MIB / (time.monotonic() - start))
+        b.add("verify, beside openssl speed of AES-256-GCM", verify, "MiB/s", speed)
+
+
+def main():
+    b = Bench("vault")
+    for name, size in SIZES.items():
+        if not QUICK or size < 10 * MIB:
+            bench_size(b, name, size)
+    bench_long(b)
+    b.finish()
+
+
+if __name__ == "__main__":
+    main()
