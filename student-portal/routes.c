@@ -11,6 +11,10 @@ const struct route portal_routes[] = {
     /* method, pattern, who may, object check, where it runs, handler */
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/portal.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/ui.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/student.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/faculty.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/admin.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/portal.css", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/openapi.json", ANYONE, NULL, INLINE, get_page, NULL},
 

@@ -1,161 +1,105 @@
-// The page shows what the API allows; every check is the server's.
+// Login, and which page stands at which address. The pages show what the API allows; every check
+// is the server's.
 
-const $ = (id) => document.getElementById(id);
-let csrf = "";
+import { $, api, attempt, element, say, setCsrf } from "/ui.js";
+import * as student from "/student.js";
+import * as faculty from "/faculty.js";
+import * as admin from "/admin.js";
 
-// A problem's detail becomes the message of the error.
-async function api(method, path, body) {
-  const headers = {};
-  if (method !== "GET") headers["X-CSRF-Token"] = csrf;
-  if (body) headers["Content-Type"] = "application/json";
-  const reply = await fetch(path, { method, headers, body: body && JSON.stringify(body) });
-  const json = reply.status === 204 ? null : await reply.json();
-  if (!reply.ok)
-    throw Object.assign(new Error(json.detail ?? json.title), { status: reply.status });
-  return json;
+// What stands behind "#/": by role; everything else is one address for all, and the API's to refuse.
+const HOME = { student: student.attendance, faculty: faculty.courses, admin: admin.dashboard };
+const NAV = {
+  student: [["#/", "Attendance"]],
+  faculty: [["#/", "Courses"]],
+  admin: [["#/", "Dashboard"], ["#/people", "People"], ["#/all-courses", "Courses"],
+    ["#/import", "Import"], ["#/audit", "Audit log"]],
+};
+const PAGES = [
+  [/^#\/courses\/([^/]+)\/sessions\/([^/]+)\/wall$/, faculty.wall],
+  [/^#\/courses\/([^/]+)\/sessions\/([^/]+)$/, faculty.mark],
+  [/^#\/courses\/([^/]+)\/report$/, faculty.report],
+  [/^#\/courses\/([^/]+)$/, faculty.course],
+  [/^#\/dashboard$/, admin.dashboard],
+  [/^#\/people$/, admin.people],
+  [/^#\/all-courses$/, admin.courses],
+  [/^#\/import$/, admin.imports],
+  [/^#\/audit$/, admin.audit],
+];
+
+let me = null;
+
+function show(title, ...nodes) {
+  document.title = `${title} \u2013 Student Portal`;
+  $("view").replaceChildren(...nodes.filter((n) => n != null));
 }
 
-function say(text) {
-  $("message").textContent = text;
+function showNav() {
+  const here = location.hash || "#/";
+  $("nav").replaceChildren(...NAV[me.role].map(([href, text]) =>
+    element("a", { href, "aria-current": here === href ? "page" : null }, text)));
 }
 
-// Texts are set as text, never as HTML.
-function element(tag, text, ...children) {
-  const e = document.createElement(tag);
-  if (text != null) e.textContent = text;
-  e.append(...children);
-  return e;
-}
-
-function table(heads, rows) {
-  const cells = (tag, row) =>
-    element("tr", null, ...row.map((c) => (c instanceof Node ? element(tag, null, c) : element(tag, c))));
-  const head = element("thead", null, cells("th", heads));
-  const body = element("tbody", null, ...rows.map((row) => cells("td", row)));
-  const scroll = element("div", null, element("table", null, head, body));
-  scroll.className = "scroll";
-  return scroll;
-}
-
-const day = (time) => new Date(time).toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-
-async function studentPage() {
-  const { courses } = await api("GET", "/me/attendance");
-  return courses.flatMap((c) => {
-    const share = element("p", c.percentage == null ? "No marks yet" : `${c.percentage} % attended`);
-    if (c.below_75) {
-      share.className = "below";
-      share.append(": below 75 %");
-    }
-    return [
-      element("h2", `${c.title} (${c.course})`),
-      share,
-      table(["Session", "Mark"], c.sessions.map((s) => [day(s.starts_at), s.mark ?? "not marked"])),
-    ];
-  });
-}
-
-function button(text, action) {
-  const b = element("button", text);
-  b.type = "button";
-  b.addEventListener("click", () => run(action));
-  return b;
-}
-
-function markSelect(session, student) {
-  const select = element("select");
-  for (const mark of ["", "present", "late", "absent", "excused"])
-    select.append(new Option(mark || "not marked", mark, false, mark === (student.mark ?? "")));
-  select.options[0].disabled = true;
-  select.setAttribute("aria-label", `Mark of ${student.name}`);
-  select.addEventListener("change", () =>
-    run(async () => {
-      const path = `/sessions/${session}/attendance/${encodeURIComponent(student.student)}`;
-      await api("PUT", path, { mark: select.value });
-      say(`${student.name}: ${select.value}`);
-    }));
-  return select;
-}
-
-async function classPage(course, session) {
-  const { students } = await api("GET", `/sessions/${session.session}/attendance`);
-  show([
-    element("h2", `${course.title}, ${day(session.starts_at)}`),
-    button("Back to the sessions", () => coursePage(course)),
-    table(["Student", "Mark"], students.map((s) => [s.name, markSelect(session.session, s)])),
-  ]);
-}
-
-async function coursePage(course) {
-  const { sessions } = await api("GET", `/courses/${encodeURIComponent(course.course)}/sessions`);
-  show([
-    element("h2", course.title),
-    table(["Session", "Marked", ""], sessions.map((s) =>
-      [day(s.starts_at), String(s.marked), button("Open", () => classPage(course, s))])),
-  ]);
-}
-
-async function facultyPage() {
-  const { courses } = await api("GET", "/courses");
-  return [table(["Course", "Students", "Sessions", ""], courses.map((c) =>
-    [c.title, String(c.students), String(c.sessions), button("Open", () => coursePage(c))]))];
-}
-
-async function adminPage() {
-  const { users } = await api("GET", "/users?limit=200");
-  return [table(["Account", "Name", "Role", "Standing"], users.map((u) =>
-    [u.account, u.name, u.role, u.disabled ? "disabled" : "active"]))];
-}
-
-const pages = { student: studentPage, faculty: facultyPage, admin: adminPage };
-
-function show(nodes) {
-  $("content").replaceChildren(...nodes);
+async function route() {
+  if (!me || location.hash === "#view") return;
+  showNav();
+  say("");
+  const found = PAGES.map(([pattern, page]) => [pattern.exec(location.hash), page]).find(([m]) => m);
+  const [page, args] = found ? [found[1], found[0].slice(1).map(decodeURIComponent)]
+    : [HOME[me.role], []];
+  $("view").setAttribute("aria-busy", "true");
+  try {
+    await page(show, ...args);
+  } catch (error) {
+    if (error.status === 401) return showLogin();
+    const title = error.status === 403 ? "Not allowed" : "That did not work";
+    show(title, element("h1", null, title), element("p", { class: "error", role: "alert" }, error.message));
+  } finally {
+    $("view").removeAttribute("aria-busy");
+  }
+  if (!$("view").contains(document.activeElement)) $("view").focus({ preventScroll: true });
 }
 
 function showLogin() {
-  show([]);
-  $("who").hidden = true;
+  me = null;
+  show("Log in");
+  $("portal").hidden = true;
   $("login").hidden = false;
+  $("account").focus();
 }
 
-async function showHome(me) {
-  csrf = me.csrf_token;
+async function enter(who) {
+  me = who;
+  setCsrf(me.csrf_token);
   $("login").hidden = true;
-  $("who").hidden = false;
-  $("name").textContent = `${me.name} (${me.role})`;
-  show(await pages[me.role]());
+  $("portal").hidden = false;
+  $("who").textContent = `${me.name} (${me.role})`;
+  await route();
 }
 
-async function run(action) {
-  say("");
-  try {
-    await action();
-  } catch (error) {
-    if (error.status === 401) showLogin();
-    say(error.message);
-  }
-}
-
-$("login").addEventListener("submit", (event) => {
+$("login-form").addEventListener("submit", async (event) => {
   event.preventDefault();
-  const { account, password } = Object.fromEntries(new FormData(event.target));
-  run(async () => {
-    const me = await api("POST", "/login", { account, password });
-    event.target.reset();
-    await showHome(me);
-  });
+  const form = event.target;
+  $("login-error").textContent = "";
+  try {
+    const { account, password } = Object.fromEntries(new FormData(form));
+    await api("POST", "/login", { account, password });
+    form.reset();
+    await enter(await api("GET", "/me"));
+  } catch (error) {
+    $("login-error").textContent = error.message;
+  }
 });
 
-$("logout").addEventListener("click", () =>
-  run(async () => {
-    await api("POST", "/logout");
-    showLogin();
-  }));
+$("logout").addEventListener("click", () => attempt(async () => {
+  await api("POST", "/logout");
+  showLogin();
+}));
+
+window.addEventListener("hashchange", route);
 
 try {
-  await showHome(await api("GET", "/me"));
+  await enter(await api("GET", "/me"));
 } catch (error) {
   showLogin();
-  if (error.status !== 401) say(error.message);
+  if (error.status !== 401) $("login-error").textContent = error.message;
 }

@@ -54,6 +54,8 @@ def of_courses(method, rest, body, own):
 EXPECTED = [
     ("GET", "/", "/", None, EVERYBODY),
     ("GET", "/portal.js", "/portal.js", None, EVERYBODY),
+    *(("GET", f"/{name}.js", f"/{name}.js", None, EVERYBODY)
+      for name in ("ui", "student", "faculty", "admin")),
     ("GET", "/portal.css", "/portal.css", None, EVERYBODY),
     ("GET", "/openapi.json", "/openapi.json", None, EVERYBODY),
     ("GET", "/healthz", "/healthz", None, EVERYBODY),
