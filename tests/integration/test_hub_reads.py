@@ -3,6 +3,7 @@ that is not theirs, and with the copies off the answers are the same."""
 
 import random
 import re
+import time
 
 import pytest
 import redis as redis_client
@@ -368,6 +369,22 @@ def test_with_the_queue_off_the_request_publishes(start_server, mariadb, own_red
     own_redis.start()
     until(lambda: [e for _, e in store.xrange("hub:events") if e[b"order"] == order.encode()],
           what="the event that Redis was not there for")
+
+
+# --- who reads -----------------------------------------------------------------------------------
+
+def test_a_token_that_was_good_is_looked_at_again(server):
+    """Its signature is remembered, its end is not passed over, and it opens to no other token."""
+    good = hub.token("dora", "dispatcher", exp=int(time.time()) + 3)
+    status = lambda token: requests.get(server.url + "/orders", timeout=10, headers={
+        "Authorization": f"Bearer {token}"}).status_code
+    assert [status(good) for _ in range(3)] == [200, 200, 200]
+    head, body, signature = good.split(".")
+    other = hub.token("zoe", "dispatcher", exp=int(time.time()) + 3)
+    for forged in (f"{head}.{other.split('.')[1]}.{signature}", good[:-6] + "AAAAAA", good + "A",
+                   good[1:]):
+        assert status(forged) == 401
+    until(lambda: status(good) == 401, what="its end")
 
 
 # --- lists and counts ----------------------------------------------------------------------------

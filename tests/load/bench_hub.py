@@ -7,7 +7,7 @@ import urllib.request
 
 from harness.server import Server
 from harness.stores import MariaDB, Redis
-from load.bench import QUICK, Bench, Limit, http_load, private_folder, request, run, token
+from load.bench import QUICK, Bench, Limit, cpu_s, http_load, private_folder, request, run, token
 
 KEY = "k" * 32
 PARTNERS = 2000
@@ -151,10 +151,14 @@ def bench_hot(b, gated, bare):
 
 # --- reads ---------------------------------------------------------------------------------------
 
-def read_load(port, first, connections=50, orders=100):
-    requests = [request("GET", f"/orders/{first + i}", bearer("dora", "dispatcher"))
-                for i in range(orders)]
-    return only(http_load(port, requests, connections=connections, seconds=SECONDS), 200)
+def read_load(process, path, orders):
+    """Reads a second, and the processor time of each in the server, in us: the one depends on
+    what else the machine does, the other hardly."""
+    requests = [request("GET", path.format(order), bearer("dora", "dispatcher"))
+                for order in orders]
+    before = cpu_s(process.pid)
+    reply = only(http_load(process.port, requests, connections=50, seconds=SECONDS), 200)
+    return reply["per_s"], (cpu_s(process.pid) - before) / reply["requests"] * 1e6
 
 
 def bench_reads(b, folder, mariadb, redis):
@@ -169,12 +173,14 @@ def bench_reads(b, folder, mariadb, redis):
     limit = Limit("bare_httpd", folder, folder / "body").start()
     bare, ours = [], {name: [] for name in hubs}
     for _ in range(RUNS):
-        bare.append(only(http_load(limit.port, [request("GET", "/", bearer("dora", "dispatcher"))],
-                                   connections=50, seconds=SECONDS), 200)["per_s"])
+        bare.append(read_load(limit, "/orders/{}", range(1, 101)))
         for name, hub in hubs.items():
-            ours[name].append(read_load(hub.port, firsts[name])["per_s"])
+            first = firsts[name]
+            ours[name].append(read_load(hub.server, "/orders/{}", range(first, first + 100)))
     for name, runs in ours.items():
-        b.add(f"read an order from {name}, against bare libmicrohttpd", runs, "/s", bare)
+        b.add(f"read an order from {name}", [r[0] for r in runs], "/s", [r[0] for r in bare])
+        b.add(f"read an order from {name}, server's processor time", [r[1] for r in runs], "us",
+              [r[1] for r in bare])
     limit.stop()
     for hub in hubs.values():
         hub.server.stop()
