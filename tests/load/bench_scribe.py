@@ -3,8 +3,9 @@
 For each number of members, twice, in turn on each server: a closed loop (WINDOW messages of 100
 bytes under way) for deliveries a second; then open loops at 50% and 80% of what scribe reached,
 for the latency of each delivery from the time when its message was to be sent. The limit of a row
-is the server that writes to each socket once a turn of the loop, at the same rate. Then the memory
-of idle connections."""
+is the server that writes to each socket once a turn of the loop, at the same rate; a message is
+refused when its sender has too many under way. Then the memory of idle connections, whose limit is
+what is aimed at."""
 
 import bench
 from harness.server import Server
@@ -35,17 +36,17 @@ def cpu_us(result):
 
 
 def report(table, members, runs):
-    def add(what, unit, loop, figure, limit="turn"):
-        table.add(f"{members} members: {what}", [figure(r["scribe", loop]) for r in runs], unit,
+    def add(metric, unit, loop, figure, limit="turn"):
+        table.add(f"scribe.{metric}.{members}", [figure(r["scribe", loop]) for r in runs], unit,
                   [figure(r[limit, loop]) for r in runs])
 
-    add("deliveries", "1/s", 0, lambda r: r["per_s"])
-    add("deliveries, beside a write a message", "1/s", 0, lambda r: r["per_s"], "each")
-    add("server CPU a delivery", "us", 0, cpu_us)
-    add("client CPU beside the server's", "", 0, lambda r: r["client_cpu_s"] / r["server_cpu_s"])
+    add("deliveries_per_s", "1/s", 0, lambda r: r["per_s"])
+    add("deliveries_per_s_beside_naive", "1/s", 0, lambda r: r["per_s"], "each")
+    add("cpu_us_a_delivery", "us", 0, cpu_us)
+    add("client_cpu_to_server_cpu", "", 0, lambda r: r["client_cpu_s"] / r["server_cpu_s"])
     for percent in LOADS:
         for p in ("p50", "p99"):
-            add(f"{p} at {percent}%", "ms", percent, lambda r, p=p: r[f"{p}_us"] / 1000)
+            add(f"{p}_ms_at_{percent}_percent", "ms", percent, lambda r, p=p: r[f"{p}_us"] / 1000)
 
 
 def total(runs, *keys):
@@ -57,8 +58,8 @@ def idle_memory(table, scribe):
     """A new server: what earlier rooms left in its allocator would hide the growth."""
     before = bench.rss_kib(scribe.pid)
     with bench.Room(scribe, "idle", IDLE, KEY):
-        table.add(f"memory of a connection, {IDLE} idle", [(bench.rss_kib(scribe.pid) - before)
-                                                           / IDLE], "KiB", [10])
+        kib = (bench.rss_kib(scribe.pid) - before) / IDLE
+        table.add(f"scribe.kib_a_connection.{IDLE}", [kib], "KiB", [10])
 
 
 def start_scribe(folder):
@@ -79,10 +80,9 @@ def main():
         runs = [measure(servers, members, n) for n in range(RUNS)]
         report(table, members, runs)
         everything += runs
-    table.add("deliveries lost, doubled or out of order", [total(everything, "lost", "gaps",
-                                                                 "foreign")], "")
-    table.add("messages refused: too many of a session under way", [total(everything, "refused")],
-              "")
+    table.add("scribe.lost_doubled_or_out_of_order",
+              [total(everything, "lost", "gaps", "foreign")], "")
+    table.add("scribe.refused", [total(everything, "refused")], "")
     for server in servers.values():
         server.kill()
     idle = start_scribe(folder / "idle")
