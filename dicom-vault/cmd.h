@@ -31,3 +31,7 @@ int cmd_apikey(int argc, char **argv);
 int cmd_audit(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_backup(int argc, char **argv);
+int cmd_rotate(int argc, char **argv);
+int cmd_rewrap(int argc, char **argv);
+int cmd_retire(int argc, char **argv);
+int cmd_shred(int argc, char **argv);

@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "dicom-vault_embed.h"
 #include "secret.h"
+#include "wraps.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct write { /* what a caller of index_write waits for */
 
 struct index {
     const struct keyring *keys;
+    struct wraps wraps;
     pthread_mutex_t lock; /* of what follows */
     bool writing;         /* one writer at a time */
     struct write *waiting, **last;
@@ -187,12 +189,26 @@ static enum status check_vault(struct index *ix, struct sqlite *db, struct strbu
     return s;
 }
 
+/* What is deleted is overwritten, so that a wrapped key is gone when its row is; and the keyring's
+ * newest key wraps until the table says another one. */
+static enum status prepare(struct index *ix, struct sqlite *db)
+{
+    enum status s = sqlite_exec(db, "PRAGMA secure_delete = ON", SQL_NONE, NULL);
+    if (s != STATUS_OK)
+        return s;
+    return sqlite_exec(db,
+                       "INSERT INTO wrapping_keys (id, reserved) SELECT ?, 0 "
+                       "WHERE NOT EXISTS (SELECT 1 FROM wrapping_keys)",
+                       SQL(SQL_I64(keyring_newest(ix->keys))), NULL);
+}
+
 enum status index_open(const char *path, const struct keyring *keys, size_t connections,
                        struct index **out, struct strbuf *why)
 {
     enum status s = STATUS_OK;
     struct index *ix = xcalloc(1, sizeof(*ix));
     ix->keys = keys;
+    wraps_init(&ix->wraps);
     pthread_mutex_init(&ix->lock, NULL);
     ix->last = &ix->waiting;
     clock_cond_init(&ix->written);
@@ -202,6 +218,8 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
     ix->free_count = ix->count;
     if (s == STATUS_OK)
         s = check_vault(ix, ix->connections[0], why);
+    for (size_t i = 0; s == STATUS_OK && i < ix->count; i++)
+        s = prepare(ix, ix->connections[i]);
     if (s != STATUS_OK) {
         index_close(ix);
         ix = NULL;
@@ -219,6 +237,7 @@ void index_close(struct index *ix)
     pthread_cond_destroy(&ix->returned);
     pthread_mutex_destroy(&ix->lock);
     pthread_cond_destroy(&ix->written);
+    wraps_release(&ix->wraps);
     free(ix);
 }
 
@@ -243,17 +262,22 @@ struct insert {
     uint8_t sealed[SEALED_ROW_MAX];
     size_t sealed_len;
     struct audit_entry entry;
+    bool stale; /* not done: another key is the newest by now */
 };
 
 static enum status insert_row(struct sqlite *db, void *ctx)
 {
     struct insert *in = ctx;
-    enum status s =
-        sqlite_exec(db, "INSERT INTO objects (id, key_id, wrapped_key, sealed) VALUES (?, ?, ?, ?)",
-                    SQL(SQL_BLOB(in->o->id, OBJECT_ID), SQL_I64(in->key_id),
-                        SQL_BLOB(in->wrapped, WRAPPED_KEY), SQL_BLOB(in->sealed, in->sealed_len)),
-                    NULL);
-    if (s != STATUS_OK)
+    uint64_t changed = 0;
+    enum status s = sqlite_exec(
+        db,
+        "INSERT INTO objects (id, key_id, wrapped_key, sealed) SELECT ?, ?, ?, ? "
+        "WHERE ? = (SELECT MAX(id) FROM wrapping_keys)",
+        SQL(SQL_BLOB(in->o->id, OBJECT_ID), SQL_I64(in->key_id), SQL_BLOB(in->wrapped, WRAPPED_KEY),
+            SQL_BLOB(in->sealed, in->sealed_len), SQL_I64(in->key_id)),
+        &changed);
+    in->stale = s == STATUS_OK && changed == 0;
+    if (s != STATUS_OK || in->stale)
         return s;
     in->o->seq = sqlite_insert_id(db);
     return audit_append(db, in->ix->keys, &in->entry);
@@ -265,13 +289,21 @@ enum status index_insert(struct index *ix, struct object *o, const uint8_t data_
     uint8_t key[KEY_SIZE], identity[OBJECT_IDENTITY], row[OBJECT_ROW_MAX];
     struct insert in = {.ix = ix, .o = o, .entry = {*by, "store", o->id, OBJECT_ID, "ok"}};
     size_t len = object_row_write(o, row);
-    keyring_wrap(ix->keys, o->id, data_key, &in.key_id, in.wrapped);
     object_identity(keyring_vault_id(ix->keys), o->id, identity);
     row_key(data_key, key);
     seal(key, identity, sizeof(identity), row, len, in.sealed);
     in.sealed_len = len + SEAL_OVERHEAD;
     secret_wipe(key, sizeof(key));
-    return index_write(ix, insert_row, &in);
+    for (;;) {
+        enum status s = wraps_take(&ix->wraps, ix, &in.key_id);
+        if (s == STATUS_OK)
+            s = keyring_wrap(ix->keys, in.key_id, o->id, data_key, in.wrapped);
+        if (s == STATUS_OK)
+            s = index_write(ix, insert_row, &in);
+        if (s != STATUS_OK || !in.stale)
+            return s;
+        wraps_drop(&ix->wraps);
+    }
 }
 
 /* Open the current row (id, seq, key_id, wrapped_key, sealed). */

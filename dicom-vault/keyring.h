@@ -7,7 +7,8 @@
  * newest last, the 8 characters as associated data; sealed under HKDF-Expand(root key,
  * "dicom-vault keyring v1"). The root key itself is not kept: keys with a purpose of their own are
  * derived from it when the keyring opens. In memory the keyring is locked where the system allows
- * it, and left out of core dumps. Read-only once open: any thread. */
+ * it, and left out of core dumps. A command may change the file beside the server: a key that is
+ * not known is looked for there once more. Any thread. */
 #pragma once
 #include "object.h"
 #include "seal.h"
@@ -30,10 +31,23 @@ enum status root_key_read(const char *path, uint8_t root[KEY_SIZE], struct strbu
 struct keyring *keyring_new(const uint8_t root[KEY_SIZE]);
 void keyring_free(struct keyring *k); /* wipes; NULL is fine */
 /* Append the file's bytes; each time another nonce. */
-void keyring_write(const struct keyring *k, const uint8_t root[KEY_SIZE], struct strbuf *out);
+void keyring_write(const struct keyring *k, struct strbuf *out);
 /* CORRUPT for a wrong root key or changed bytes (which look alike), or an impossible content. */
 enum status keyring_read(const uint8_t root[KEY_SIZE], const void *bytes, size_t len,
                          struct keyring **out);
+
+/* Where its file is read again; before other threads use the keyring. `ctx` must outlive it. */
+void keyring_source(struct keyring *k, enum status (*read)(void *ctx, struct strbuf *out),
+                    void *ctx);
+/* Take over what the file has now. CORRUPT, and nothing changes, for another vault's or a damaged
+ * one. OK without a source. */
+enum status keyring_refresh(const struct keyring *k);
+
+bool keyring_has(const struct keyring *k, uint32_t key_id);
+uint32_t keyring_newest(const struct keyring *k);
+/* A new random key, in memory only: write the file. CONFLICT when it is full. */
+enum status keyring_add(struct keyring *k, uint32_t *key_id);
+void keyring_remove(struct keyring *k, uint32_t key_id); /* in memory only, and wiped there */
 
 const uint8_t *keyring_vault_id(const struct keyring *k);
 /* HMAC key of the API keys' verifiers, KEY_SIZE bytes. */
@@ -41,9 +55,11 @@ const uint8_t *keyring_apikey_key(const struct keyring *k);
 /* HMAC key of the audit log, KEY_SIZE bytes. */
 const uint8_t *keyring_audit_key(const struct keyring *k);
 
-/* Seal a data key under the newest key; *key_id says which. */
-void keyring_wrap(const struct keyring *k, const uint8_t id[OBJECT_ID],
-                  const uint8_t data_key[KEY_SIZE], uint32_t *key_id, uint8_t out[WRAPPED_KEY]);
+/* Seal a data key under that key. Nonces are random, so that one key may wrap 2^32 times at the
+ * most (NIST SP 800-38D, 8.3): the caller counts (wraps.h). CORRUPT when no key of that id is
+ * there. */
+enum status keyring_wrap(const struct keyring *k, uint32_t key_id, const uint8_t id[OBJECT_ID],
+                         const uint8_t data_key[KEY_SIZE], uint8_t out[WRAPPED_KEY]);
 /* CORRUPT when no key of that id is there, or the wrapped key is not that object's. */
 enum status keyring_unwrap(const struct keyring *k, const uint8_t id[OBJECT_ID], uint32_t key_id,
                            const uint8_t *wrapped, size_t len, uint8_t data_key[KEY_SIZE]);

@@ -14,6 +14,10 @@ static const struct {
     {"audit", cmd_audit, "list, head, or verify (--expect HEAD) the audit log"},
     {"verify", cmd_verify, "read every file; report the damaged, and the deleted that are back"},
     {"backup", cmd_backup, "a consistent copy into the new folder --to, while serving"},
+    {"rotate", cmd_rotate, "make a new wrapping key"},
+    {"rewrap", cmd_rewrap, "wrap every data key under the newest key, beside the server"},
+    {"retire", cmd_retire, "take a wrapping key that nothing uses out of the keyring"},
+    {"shred", cmd_shred, "delete an object and its key from every page"},
 };
 
 int main(int argc, char **argv)

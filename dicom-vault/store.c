@@ -69,7 +69,7 @@ static enum status create_in(const struct folder *f, const char *path, const uin
     char *db = index_path(path);
     enum status s = index_open(db, keys, 1, &index, why);
     if (s == STATUS_OK) { /* the keyring last: it says that the rest is there */
-        keyring_write(keys, root, &file);
+        keyring_write(keys, &file);
         s = folder_write(f, "keyring", file.bytes, file.len);
         if (s != STATUS_OK)
             strbuf_addf(why, "%s: the keyring could not be written", path);
@@ -96,6 +96,12 @@ enum status store_create(const char *path, const char *root_key_file, struct str
     return s;
 }
 
+static enum status read_keyring(void *ctx, struct strbuf *out)
+{
+    const struct store *s = ctx;
+    return folder_read(&s->folder, "keyring", KEYRING_FILE_MAX, out);
+}
+
 static enum status open_keyring(struct store *s, const char *root_key_file, struct strbuf *why)
 {
     uint8_t root[KEY_SIZE];
@@ -103,14 +109,15 @@ static enum status open_keyring(struct store *s, const char *root_key_file, stru
     enum status st = root_key_read(root_key_file, root, why);
     if (st != STATUS_OK)
         goto out;
-    st = folder_read(&s->folder, "keyring", KEYRING_FILE_MAX, &file);
+    st = read_keyring(s, &file);
     if (st == STATUS_OK)
         st = keyring_read(root, file.bytes, file.len, &s->keys);
     if (st != STATUS_OK) {
         strbuf_addf(why, "the root key in %s does not open the keyring: wrong key or changed file",
                     root_key_file);
         st = STATUS_UNPROCESSABLE;
-    }
+    } else
+        keyring_source(s->keys, read_keyring, s);
 out:
     secret_wipe(root, sizeof(root));
     strbuf_release(&file);
@@ -186,7 +193,7 @@ struct index *store_index(struct store *s)
     return s->index;
 }
 
-const struct keyring *store_keys(const struct store *s)
+struct keyring *store_keys(const struct store *s)
 {
     return s->keys;
 }
@@ -202,7 +209,7 @@ static void unlink_blob(const struct store *s, const uint8_t id[OBJECT_ID])
 {
     char name[OBJECT_ID_HEX + 1];
     object_id_format(id, name);
-    if (unlinkat(folder_leaf(&s->folder, id), name, 0) != 0) /* swept at the next start */
+    if (unlinkat(folder_leaf(&s->folder, id), name, 0) != 0 && errno != ENOENT)
         log_warn("unlink_failed", F("object", name), F("reason", strerror(errno)));
 }
 
@@ -238,6 +245,23 @@ enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const str
     pthread_mutex_unlock(&s->lock);
     store_collect(s);
     return STATUS_OK;
+}
+
+void store_unlink(struct store *s, const uint8_t id[OBJECT_ID])
+{
+    pthread_mutex_lock(&s->lock);
+    strbuf_add(&s->deletions, id, OBJECT_ID);
+    pthread_mutex_unlock(&s->lock);
+    collect(s, true);
+}
+
+enum status store_save_keyring(struct store *s)
+{
+    struct strbuf file = STRBUF_INIT;
+    keyring_write(s->keys, &file);
+    enum status st = folder_write(&s->folder, "keyring", file.bytes, file.len);
+    strbuf_release(&file);
+    return st;
 }
 
 /* --- upload ---------------------------------------------------------------------------------- */

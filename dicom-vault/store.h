@@ -26,8 +26,14 @@ enum status store_open(const char *path, const char *root_key_file, size_t threa
 void store_close(struct store *s); /* NULL is fine */
 struct index *store_index(struct store *s);
 const struct folder *store_folder(const struct store *s);
-const struct keyring *store_keys(const struct store *s);
+struct keyring *store_keys(const struct store *s);
+/* Write the keyring's file, whole or not at all: for commands that change it, inside an
+ * index_write, so that they exclude each other. */
+enum status store_save_keyring(struct store *s);
 
+/* Remove the payload of an object that has no row, after a backup that is under way; what fails is
+ * swept at the next start. */
+void store_unlink(struct store *s, const uint8_t id[OBJECT_ID]);
 /* NOT_FOUND. Durable, and in the audit log as done by `by`, when it returns OK; downloads under way
  * go on. */
 enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by);

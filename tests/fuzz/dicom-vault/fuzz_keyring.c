@@ -27,8 +27,9 @@ static void use(struct keyring *k)
     uint32_t key_id;
     struct keyring *again;
     struct strbuf file = STRBUF_INIT;
-    keyring_wrap(k, id, key, &key_id, wrapped);
-    keyring_write(k, root, &file);
+    key_id = keyring_newest(k);
+    keyring_wrap(k, key_id, id, key, wrapped);
+    keyring_write(k, &file);
     if (keyring_read(root, file.bytes, file.len, &again) != STATUS_OK ||
         keyring_unwrap(again, id, key_id, wrapped, sizeof(wrapped), opened) != STATUS_OK ||
         memcmp(opened, key, KEY_SIZE) != 0)

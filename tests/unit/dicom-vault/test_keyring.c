@@ -12,7 +12,7 @@ static struct keyring *reread(const struct keyring *k)
 {
     struct strbuf file = STRBUF_INIT;
     struct keyring *again;
-    keyring_write(k, root, &file);
+    keyring_write(k, &file);
     assert_int_equal(keyring_read(root, file.bytes, file.len, &again), STATUS_OK);
     strbuf_release(&file);
     return again;
@@ -24,7 +24,8 @@ static void survives_writing(void **state)
     uint32_t key_id;
     uint8_t wrapped[WRAPPED_KEY], opened[KEY_SIZE];
     struct keyring *k = keyring_new(root);
-    keyring_wrap(k, id, data_key, &key_id, wrapped);
+    key_id = keyring_newest(k);
+    keyring_wrap(k, key_id, id, data_key, wrapped);
     assert_int_equal(key_id, 1);
     struct keyring *again = reread(k);
     assert_memory_equal(keyring_vault_id(again), keyring_vault_id(k), VAULT_ID);
@@ -43,7 +44,8 @@ static void wrapped_keys_are_the_objects_own(void **state)
     uint32_t key_id;
     uint8_t wrapped[WRAPPED_KEY], opened[KEY_SIZE], other[OBJECT_ID] = {0xAB, 0xCE};
     struct keyring *k = keyring_new(root), *foreign = keyring_new(root);
-    keyring_wrap(k, id, data_key, &key_id, wrapped);
+    key_id = keyring_newest(k);
+    keyring_wrap(k, key_id, id, data_key, wrapped);
     assert_int_equal(keyring_unwrap(k, other, key_id, wrapped, WRAPPED_KEY, opened),
                      STATUS_CORRUPT);
     assert_int_equal(keyring_unwrap(k, id, key_id + 1, wrapped, WRAPPED_KEY, opened),
@@ -69,7 +71,7 @@ static void refuses_any_change(void **state)
     uint8_t other_root[KEY_SIZE] = {1, 2, 4};
     struct strbuf file = STRBUF_INIT;
     struct keyring *k = keyring_new(root), *again;
-    keyring_write(k, root, &file);
+    keyring_write(k, &file);
     assert_int_equal(file.len, 8 + SEAL_OVERHEAD + 16 + 4 + 44);
     assert_int_equal(keyring_read(other_root, file.bytes, file.len, &again), STATUS_CORRUPT);
     assert_null(again);

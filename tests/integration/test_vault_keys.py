@@ -1,0 +1,188 @@
+"""Wrapping keys come and go beside the running server: rotate, rewrap, retire, shred."""
+
+import os
+import sqlite3
+import threading
+
+import pytest
+from vault_kit import vault  # noqa: F401  a fixture
+
+LIMIT = 2 ** 32
+
+
+@pytest.fixture
+def running(vault):  # noqa: F811
+    return vault.start()
+
+
+def rows(vault):  # noqa: F811
+    with sqlite3.connect(f"file:{vault.data}/index.db?mode=ro", uri=True) as db:
+        return {i.hex(): (k, w) for i, k, w in
+                db.execute("SELECT id, key_id, wrapped_key FROM objects")}
+
+
+def everywhere(folder, needle):
+    return [p.name for p in folder.rglob("*") if p.is_file() and needle in p.read_bytes()]
+
+
+def test_uploads_follow_a_rotation_at_once(running):
+    old = running.put(b"before")
+    assert "key 2" in running.command("rotate").stdout
+    new = running.put(b"after")
+    assert [rows(running)[i][0] for i in (old, new)] == [1, 2]
+    for file, content in ((old, b"before"), (new, b"after")):
+        assert running.request("GET", f"/files/{file}").content == content
+        assert running.disk.read(file) == content
+
+
+def test_rewrap_moves_every_key_and_no_payload(running):
+    files = {running.put(b"file %d" % i): b"file %d" % i for i in range(300)}
+    blobs = {p: p.read_bytes() for p in (running.data / "blobs").rglob("*") if p.is_file()}
+    before = rows(running)
+    running.command("rotate")
+    assert "300 objects rewrapped" in running.command("rewrap").stdout
+    after = rows(running)
+    assert {k for k, _ in after.values()} == {2}
+    assert not {w for _, w in before.values()} & {w for _, w in after.values()}
+    assert {p: p.read_bytes() for p in blobs} == blobs
+    assert "0 objects rewrapped" in running.command("rewrap").stdout
+    for file, content in list(files.items())[::50]:
+        assert running.request("GET", f"/files/{file}").content == content
+        assert running.disk.read(file) == content
+
+
+def test_readers_and_writers_go_on_while_keys_change(running):
+    files = {running.put(b"file %d" % i): b"file %d" % i for i in range(200)}
+    stop, wrong = threading.Event(), []
+
+    def read():
+        while not stop.is_set():
+            for file, content in list(files.items()):
+                reply = running.request("GET", f"/files/{file}")
+                if reply.content != content:
+                    wrong.append((file, reply.status_code))
+
+    def write():
+        while not stop.is_set():
+            content = os.urandom(20)
+            reply = running.request("POST", "/files", data=content)
+            if reply.status_code == 201:
+                files[reply.json()["id"]] = content
+            else:
+                wrong.append(("POST", reply.status_code))
+
+    threads = [threading.Thread(target=f) for f in (read, write)]
+    for t in threads:
+        t.start()
+    try:
+        for old in (1, 2, 3):
+            running.command("rotate")
+            running.command("rewrap")
+            running.command("retire", str(old))
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    assert not wrong
+    assert {k for k, _ in rows(running).values()} == {4}
+
+
+def test_a_key_in_use_or_the_newest_is_not_retired(running):
+    file = running.put(b"x")
+    for key, reason in (("1", "newest"), ("7", "newest|no key"), ("x", "number"), ("0", "number")):
+        done = running.command("retire", key, check=False)
+        assert done.returncode == 1 and any(r in done.stderr for r in reason.split("|"))
+    running.command("rotate")
+    done = running.command("retire", "1", check=False)
+    assert done.returncode == 1 and "rewrap first" in done.stderr
+    assert running.request("GET", f"/files/{file}").content == b"x"
+    running.command("rewrap")
+    running.command("retire", "1")
+    assert set(running.disk.keys) == {2}
+    assert "no key 1" in running.command("retire", "1", check=False).stderr
+    assert running.request("GET", f"/files/{file}").content == b"x"
+
+
+def test_a_wrong_root_key_changes_nothing(running):
+    running.put(b"x")
+    before = (running.data / "keyring").read_bytes()
+    wrong = running.root_key_file.with_name("wrong.key")
+    wrong.write_text("0" * 64)
+    for command in (["rotate"], ["rewrap"], ["retire", "1"], ["shred", "0" * 32]):
+        done = running.command(*command, check=False, VAULT_ROOT_KEY_FILE=wrong)
+        assert done.returncode == 1 and "does not open the keyring" in done.stderr
+    assert (running.data / "keyring").read_bytes() == before
+    assert {k for k, _ in rows(running).values()} == {1}
+
+
+def test_a_crash_between_keyring_and_index_is_taken_up(running):
+    """The keyring's file with the new key is there, the row is not."""
+    index = running.data / "index.db"
+    running.command("rotate")
+    with sqlite3.connect(index) as db:
+        db.execute("DELETE FROM wrapping_keys WHERE id = 2")
+    file = running.put(b"under the key that the index names")
+    assert rows(running)[file][0] == 1
+    assert "key 2" in running.command("rotate").stdout
+    assert set(running.disk.keys) == {1, 2}
+
+
+def test_a_key_is_worn_out_before_its_nonces_may_repeat(running):
+    running.server.stop()
+    with sqlite3.connect(running.data / "index.db") as db:
+        db.execute("UPDATE wrapping_keys SET reserved = ?", (LIMIT - 4096,))
+    running.start()
+    for _ in range(3):
+        running.put(b"the last block")
+    running.server.stop()
+    running.start()
+    reply = running.request("POST", "/files", data=b"x")
+    assert reply.status_code == 503 and "Retry-After" in reply.headers
+    assert "rotate" in running.server.log_text()
+    running.command("rotate")
+    running.put(b"x")
+    with sqlite3.connect(running.data / "index.db") as db:
+        assert db.execute("SELECT MAX(reserved) FROM wrapping_keys").fetchone()[0] <= LIMIT
+
+
+def test_a_count_is_reserved_before_it_is_used(running):
+    """After kill -9 the next server begins behind everything that may have been used."""
+    def reserved():
+        with sqlite3.connect(f"file:{running.data}/index.db?mode=ro", uri=True) as db:
+            return db.execute("SELECT reserved FROM wrapping_keys").fetchone()[0]
+
+    running.put(b"x")
+    first = reserved()
+    running.server.kill()
+    running.start()
+    running.put(b"x")
+    assert reserved() >= first + 1
+
+
+def test_shred_leaves_no_key_and_says_when_it_is_complete(running):
+    file, other = running.put(b"secret"), running.put(b"stays")
+    wrapped = rows(running)[file][1]
+    assert everywhere(running.data, wrapped)  # the control: it can be found
+    said = running.command("shred", file).stdout
+    assert "retire 1" in said
+    assert not everywhere(running.data, wrapped)
+    assert not list(running.data.rglob(file))
+    assert running.request("GET", f"/files/{file}").status_code == 404
+    running.command("rotate")
+    running.command("rewrap")
+    assert "retire 1" in running.command("shred", file).stdout
+    running.command("retire", "1")
+    assert running.command("shred", file).stdout == "complete\n"
+    assert running.request("GET", f"/files/{other}").content == b"stays"
+    for name in ("0" * 32, "x", file[:-1]):
+        assert "no object" in running.command("shred", name, check=False).stderr
+
+
+def test_the_changes_are_in_the_audit_log(running):
+    file = running.put(b"x")
+    for command in (["rotate"], ["rewrap"], ["retire", "1"], ["shred", file]):
+        running.command(*command)
+    log = running.command("audit", "list").stdout
+    for action in ("rotate", "rewrap", "retire", "delete"):
+        assert f" {action} " in log
+    running.command("audit", "verify")
