@@ -189,16 +189,18 @@ static enum status check_vault(struct index *ix, struct sqlite *db, struct strbu
     return s;
 }
 
-/* What is deleted is overwritten, so that a wrapped key is gone when its row is; and the keyring's
- * newest key wraps until the table says another one. */
-static enum status prepare(struct index *ix, struct sqlite *db)
+/* In a new vault; from then on the table says which key wraps. */
+static enum status name_first_key(struct index *ix, struct sqlite *db)
 {
-    enum status s = sqlite_exec(db, "PRAGMA secure_delete = ON", SQL_NONE, NULL);
-    if (s != STATUS_OK)
+    bool found = false;
+    struct sqlite_rows *rows = NULL;
+    enum status s = sqlite_query(db, "SELECT id FROM wrapping_keys LIMIT 1", SQL_NONE, &rows);
+    if (s == STATUS_OK)
+        s = sqlite_next(rows, &found);
+    sqlite_rows_free(rows);
+    if (s != STATUS_OK || found)
         return s;
-    return sqlite_exec(db,
-                       "INSERT INTO wrapping_keys (id, reserved) SELECT ?, 0 "
-                       "WHERE NOT EXISTS (SELECT 1 FROM wrapping_keys)",
+    return sqlite_exec(db, "INSERT INTO wrapping_keys (id, reserved) VALUES (?, 0)",
                        SQL(SQL_I64(keyring_newest(ix->keys))), NULL);
 }
 
@@ -218,8 +220,11 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
     ix->free_count = ix->count;
     if (s == STATUS_OK)
         s = check_vault(ix, ix->connections[0], why);
+    if (s == STATUS_OK)
+        s = name_first_key(ix, ix->connections[0]);
+    /* What is deleted is overwritten, so that a wrapped key is gone when its row is. */
     for (size_t i = 0; s == STATUS_OK && i < ix->count; i++)
-        s = prepare(ix, ix->connections[i]);
+        s = sqlite_exec(ix->connections[i], "PRAGMA secure_delete = ON", SQL_NONE, NULL);
     if (s != STATUS_OK) {
         index_close(ix);
         ix = NULL;
