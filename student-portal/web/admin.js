@@ -4,7 +4,7 @@ import { $, api, button, element, field, form, panel, path, say, table, when } f
 
 const FIGURES = { students: "Students", faculty: "Faculty", admins: "Admins", disabled: "Disabled",
   courses: "Courses", enrolments: "Enrolments", sessions_today: "Sessions today",
-  marked_today: "Marks today", check_ins_open: "Check-ins open", below_75: "Students below 75 %" };
+  marked_today: "Marks today", check_ins_open: "Check-ins open", below_75: "Students below 75\u00a0%" };
 const ROLES = ["student", "faculty", "admin"];
 const PAGE = 50;
 

@@ -179,7 +179,7 @@ def test_a_teacher_shows_the_code_and_the_report(world, open_page):
 
 def test_an_admin_looks_after_people(world, open_page, folder):
     page = open_page("alma")
-    has(page, "Students below 75 %")
+    has(page, "Students below 75\u00a0%")
     shot(page, "dashboard")
     press(page, "People", "nav a")
     has(page, "cara")

@@ -3,6 +3,7 @@ product; and the ways around such tables that others had."""
 
 import base64
 import os
+import re
 import subprocess
 
 import pytest
@@ -264,16 +265,20 @@ PATHS = [
 
 
 @pytest.mark.parametrize("who", ["nobody", "ana", "frank"])
-def test_no_path_leads_around_the_table(world, who):
+@pytest.mark.parametrize("target", ["users", "audit"])
+def test_no_path_leads_around_the_table(world, who, target):
     client = world.visitor(who) if who in ROLE_OF else world.client()
     cookie = "".join(f"Cookie: session={v}\r\n" for v in client.cookies.values())
-    for path in PATHS:
+    paths = [re.sub("users", target, path) for path in PATHS]
+    if target != "users":
+        paths = [path for path in paths if target in path.lower()]
+    for path in paths:
         head = f"GET {path} HTTP/1.1\r\nHost: x\r\n{cookie}Connection: close\r\n\r\n".encode()
         status, text = raw(world.server.port, head)
-        harmless = path in ("/?/users", "/me?/../users")  # of these the path is / and /me
-        dropped = path == "/users " and status is None  # three blanks: no request line at all
+        harmless = "?/" in path  # of these the path is / and /me
+        dropped = path.endswith(" ") and status is None  # three blanks: no request line at all
         assert dropped or status in ((200, 401) if harmless else (400, 401, 403, 404, 405)), path
-        assert '"users"' not in text and "Ben Brandt" not in text, path
+        assert f'"{target}"' not in text and '"lines"' not in text and "Ben Brandt" not in text, path
 
 
 def test_the_same_request_of_an_admin_succeeds(world):
@@ -282,6 +287,59 @@ def test_the_same_request_of_an_admin_succeeds(world):
     head = f"GET /users HTTP/1.1\r\nHost: x\r\nCookie: session={cookie}\r\nConnection: close\r\n\r\n"
     status, text = raw(world.server.port, head.encode())
     assert status == 200 and "Ben Brandt" in text
+
+
+CHANGES = [row for row in EXPECTED if row[0] not in ("GET", "HEAD") and row[1] != "/login"]
+
+
+def test_no_change_without_the_sessions_own_token(world):
+    """Another site can make a browser send the cookie: every changing route wants the token, too,
+    before it looks at anything else."""
+    clients = {name: world.visitor(name) for name in ROLE_OF}
+    tokens = {name: c.headers.pop("X-CSRF-Token") for name, c in clients.items()}
+    before = world.sql("SELECT COUNT(*), MAX(id) FROM audit_log; SELECT * FROM attendance;"
+                       "SELECT id, session_gen FROM users")
+    others = {"ana": "frank", "frank": "alma", "alma": "ana"}
+    for method, pattern, path, body, statuses in CHANGES:
+        who = next(name for name in ROLE_OF if statuses[name] not in (401, 403))
+        for token in (None, "", "x", tokens[others[who]], tokens[who][:-1], tokens[who] + "A",
+                      tokens[who].swapcase()):
+            clients[who].headers.pop("X-CSRF-Token", None)
+            if token is not None:
+                clients[who].headers["X-CSRF-Token"] = token
+            reply = send(clients[who], method, path, body)
+            assert reply.status_code == 403, (who, method, path, token)
+    after = world.sql("SELECT COUNT(*), MAX(id) FROM audit_log; SELECT * FROM attendance;"
+                      "SELECT id, session_gen FROM users")
+    assert after == before
+
+
+def test_no_cookie_makes_more_of_a_role(world):
+    """Two cookies, other names, another role's id in part: never more than one's own."""
+    ana, alma = (world.visitor(name).cookies["session"] for name in ("ana", "alma"))
+    for cookie, expected in (
+            (f"session={ana}; session={alma}", 400), (f"session={alma}; session={ana}", 400),
+            (f"session={ana}; Session={alma}", 403), (f"session={ana}; __Host-session={alma}", 403),
+            (f"__Host-session={alma}", 401), (f"SESSION={alma}", 401), (f"session ={alma}", 401),
+            (f"session={ana}{alma}", 400), (f"session={alma[:-1]}", 401), (f"session={alma}=", 400),
+            (f"session={alma.swapcase()}", 401), (f'session="{alma}"', 400), ("session=", 401),
+            (f"role=admin; session={ana}", 403), (f"session={ana}; user=alma", 403)):
+        reply = world.client().get("/users", headers={"Cookie": cookie})
+        assert reply.status_code == expected, cookie
+    assert world.client().get("/users", headers={"Cookie": f"session={alma}"}).status_code == 200
+
+
+def test_who_may_not_is_refused_before_the_body_is_taken(world):
+    """Routes with large bodies keep nothing of what a wrong role sends."""
+    ana, body = world.visitor("ana"), b"x" * (3 * 1024 * 1024)
+    for path, type in (("/imports", "text/csv"), ("/sessions/6/attendance", "application/json")):
+        method = "POST" if path == "/imports" else "PUT"
+        cookie, token = ana.cookies["session"], ana.headers["X-CSRF-Token"]
+        head = (f"{method} {path} HTTP/1.1\r\nHost: x\r\nCookie: session={cookie}\r\n"
+                f"X-CSRF-Token: {token}\r\nContent-Type: {type}\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n").encode()
+        status, _ = raw(world.server.port, head)  # the answer comes, the body never does
+        assert status == 403, path
 
 
 TRICKS = [
