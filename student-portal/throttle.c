@@ -9,14 +9,17 @@
 enum { PLACES = 16384, FORGET_MS = 15 * 60 * 1000 };
 
 /* From the free-th failure on every attempt must wait 1, 2, 4, ... seconds after the one before.
- * The cap of an account from anywhere is low: an outsider can make its owner wait that long. */
+ * The cap of an account from anywhere is low: an outsider can make its owner wait that long. So is
+ * that of an address, which may be a whole campus: and whoever has logged in from it before is not
+ * held to it. */
 static const struct scope {
     const char *name;
-    bool by_address;
+    bool by_account, by_address, strangers;
     unsigned free, delay_max_s;
 } scopes[] = {
-    {"account and address", true, 5, 300},
-    {"account", false, 20, 30},
+    {"account and address", true, true, false, 5, 300},
+    {"account", true, false, false, 20, 30},
+    {"address", false, true, true, 100, 4},
 };
 enum { SCOPES = sizeof(scopes) / sizeof(scopes[0]) };
 
@@ -29,7 +32,9 @@ struct throttle {
     pthread_mutex_t lock;
     uint8_t key[32]; /* a client must not choose where in the memory its names fall */
     struct memo *tallies;
+    struct memo *known; /* accounts and addresses that have logged in */
 };
+static const struct scope known = {"known", true, true, false, 0, 0};
 
 struct throttle *throttle_new(void)
 {
@@ -37,6 +42,7 @@ struct throttle *throttle_new(void)
     pthread_mutex_init(&t->lock, NULL);
     secret_random(t->key, sizeof(t->key));
     t->tallies = memo_new(PLACES, sizeof(struct tally));
+    t->known = memo_new(PLACES, 1);
     return t;
 }
 
@@ -45,6 +51,7 @@ void throttle_free(struct throttle *t)
     if (!t)
         return;
     memo_free(t->tallies);
+    memo_free(t->known);
     pthread_mutex_destroy(&t->lock);
     free(t);
 }
@@ -53,7 +60,8 @@ static void key_of(const struct throttle *t, const struct scope *scope, const ch
                    const char *address, uint8_t out[MEMO_KEY])
 {
     struct strbuf text = STRBUF_INIT;
-    strbuf_addf(&text, "%s\n%s\n%s", scope->name, account, scope->by_address ? address : "");
+    strbuf_addf(&text, "%s\n%s\n%s", scope->name, scope->by_account ? account : "",
+                scope->by_address ? address : "");
     secret_hmac_sha256(t->key, sizeof(t->key), text.bytes, text.len, out);
     strbuf_release(&text);
 }
@@ -77,21 +85,40 @@ static void count(struct tally *tally, const struct scope *scope, int64_t now_ms
     tally->next_ms = now_ms + delay_ms(scope, tally->attempts);
 }
 
+/* The keys of the scopes that this attempt is held to; how many. */
+static size_t find_scopes(struct throttle *t, const char *account, const char *address,
+                          const struct scope *found[SCOPES], uint8_t keys[SCOPES][MEMO_KEY])
+{
+    uint8_t key[MEMO_KEY];
+    size_t n = 0;
+    key_of(t, &known, account, address, key);
+    pthread_mutex_lock(&t->lock);
+    bool stranger = !memo_get(t->known, key);
+    pthread_mutex_unlock(&t->lock);
+    for (size_t i = 0; i < SCOPES; i++) {
+        if (scopes[i].strangers && !stranger)
+            continue;
+        key_of(t, &scopes[i], account, address, keys[n]);
+        found[n++] = &scopes[i];
+    }
+    return n;
+}
+
 enum status throttle_admit(struct throttle *t, const char *account, const char *address,
                            int64_t now_ms, unsigned *retry_s)
 {
     uint8_t keys[SCOPES][MEMO_KEY];
+    const struct scope *found[SCOPES];
+    size_t n = find_scopes(t, account, address, found, keys);
     int64_t wait_ms = 0;
-    for (size_t i = 0; i < SCOPES; i++)
-        key_of(t, &scopes[i], account, address, keys[i]);
     pthread_mutex_lock(&t->lock);
-    for (size_t i = 0; i < SCOPES; i++) {
+    for (size_t i = 0; i < n; i++) {
         const struct tally *tally = memo_get(t->tallies, keys[i]);
         if (tally && tally->next_ms - now_ms > wait_ms)
             wait_ms = tally->next_ms - now_ms;
     }
-    for (size_t i = 0; i < SCOPES && wait_ms == 0; i++)
-        count(memo_put(t->tallies, keys[i]), &scopes[i], now_ms);
+    for (size_t i = 0; i < n && wait_ms == 0; i++)
+        count(memo_put(t->tallies, keys[i]), found[i], now_ms);
     pthread_mutex_unlock(&t->lock);
     *retry_s = (unsigned)((wait_ms + 999) / 1000);
     return wait_ms ? STATUS_RATE_LIMITED : STATUS_OK;
@@ -99,25 +126,28 @@ enum status throttle_admit(struct throttle *t, const char *account, const char *
 
 void throttle_verified(struct throttle *t, const char *account, const char *address)
 {
-    uint8_t key[MEMO_KEY];
+    uint8_t failures[MEMO_KEY], pair[MEMO_KEY];
     throttle_refund(t, account, address);
-    key_of(t, &scopes[0], account, address, key);
+    key_of(t, &scopes[0], account, address, failures);
+    key_of(t, &known, account, address, pair);
     pthread_mutex_lock(&t->lock);
-    memo_drop(t->tallies, key);
+    memo_drop(t->tallies, failures);
+    memo_put(t->known, pair);
     pthread_mutex_unlock(&t->lock);
 }
 
 void throttle_refund(struct throttle *t, const char *account, const char *address)
 {
-    for (size_t i = 0; i < SCOPES; i++) {
-        uint8_t key[MEMO_KEY];
-        key_of(t, &scopes[i], account, address, key);
-        pthread_mutex_lock(&t->lock);
-        struct tally *tally = memo_get(t->tallies, key);
-        if (tally && tally->attempts) {
-            tally->attempts--;
-            tally->next_ms = tally->last_ms + delay_ms(&scopes[i], tally->attempts);
-        }
-        pthread_mutex_unlock(&t->lock);
+    uint8_t keys[SCOPES][MEMO_KEY];
+    const struct scope *found[SCOPES];
+    size_t n = find_scopes(t, account, address, found, keys);
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < n; i++) {
+        struct tally *tally = memo_get(t->tallies, keys[i]);
+        if (!tally || !tally->attempts)
+            continue;
+        tally->attempts--;
+        tally->next_ms = tally->last_ms + delay_ms(found[i], tally->attempts);
     }
+    pthread_mutex_unlock(&t->lock);
 }

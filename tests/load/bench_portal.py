@@ -52,7 +52,8 @@ class School:
         self.mariadb = MariaDB(folder, options=["--innodb-buffer-pool-size=768M",
                                                 "--innodb-flush-log-at-trx-commit=0"]).start()
         self.redis = Redis(folder).start()
-        self.env = {"MYSQL_URL": self.mariadb.url("portal"), "REDIS_URL": self.redis.url, **env}
+        self.env = {"MYSQL_URL": self.mariadb.url("portal"), "REDIS_URL": self.redis.url,
+                    "LOG_LEVEL": "warn", **env}
         self.folder = folder
         self.portal = Server("student-portal", self.env, folder, variant="release").start()
         self.fill_tables()

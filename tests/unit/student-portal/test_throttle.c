@@ -82,6 +82,48 @@ static void success_and_refund(void **state)
     throttle_free(t);
 }
 
+/* One bad student on a campus tries everybody's account. */
+static void an_address_that_tries_many_accounts(void **state)
+{
+    (void)state;
+    struct throttle *t = throttle_new();
+    char account[32];
+    unsigned tried = 0, waited = 0;
+    assert_int_equal(wait_s(t, "ben", "10.0.0.1", T0), 0);
+    throttle_verified(t, "ben", "10.0.0.1");
+    for (; !waited && tried < 1000; tried++) {
+        snprintf(account, sizeof(account), "user%u", tried);
+        waited = wait_s(t, account, "10.0.0.1", T0);
+    }
+    assert_int_equal(tried, 101);
+    assert_int_equal(waited, 1);
+    for (int i = 0; i < 50; i++) { /* it goes on */
+        int64_t now = T0 + (i + 1) * 4000;
+        snprintf(account, sizeof(account), "other%d", i);
+        assert_int_equal(wait_s(t, account, "10.0.0.1", now), 0);
+        assert_true(wait_s(t, "newcomer", "10.0.0.1", now) <= 4);
+        assert_int_equal(wait_s(t, "newcomer", "10.0.0.2", now), 0);
+        throttle_refund(t, "newcomer", "10.0.0.2");
+        assert_int_equal(wait_s(t, "ben", "10.0.0.1", now), 0); /* was here before */
+        throttle_verified(t, "ben", "10.0.0.1");
+    }
+    throttle_free(t);
+}
+
+/* Right passwords are no failures, however many come from one address at nine. */
+static void a_campus_logs_in(void **state)
+{
+    (void)state;
+    struct throttle *t = throttle_new();
+    char account[32];
+    for (int i = 0; i < 1500; i++) {
+        snprintf(account, sizeof(account), "user%d", i);
+        assert_int_equal(wait_s(t, account, "10.0.0.1", T0), 0);
+        throttle_verified(t, account, "10.0.0.1");
+    }
+    throttle_free(t);
+}
+
 /* More names than it can hold: it stays of one size, and goes on counting. */
 static void flooded(void **state)
 {
@@ -90,7 +132,7 @@ static void flooded(void **state)
     char account[32];
     for (int i = 0; i < 50000; i++) {
         snprintf(account, sizeof(account), "user%d", i);
-        assert_int_equal(wait_s(t, account, "10.0.0.1", T0), 0);
+        assert_int_equal(wait_s(t, account, account, T0), 0);
     }
     for (int i = 0; i < 5; i++)
         assert_int_equal(wait_s(t, "ana", "10.0.0.1", T0), 0);
@@ -104,6 +146,8 @@ int main(void)
         cmocka_unit_test(delay_grows_and_ends),
         cmocka_unit_test(others_are_not_slowed),
         cmocka_unit_test(an_account_from_many_addresses),
+        cmocka_unit_test(an_address_that_tries_many_accounts),
+        cmocka_unit_test(a_campus_logs_in),
         cmocka_unit_test(success_and_refund),
         cmocka_unit_test(flooded),
     };
