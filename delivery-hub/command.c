@@ -1,6 +1,7 @@
 #include "command.h"
 #include "clock.h"
 #include "log.h"
+#include "orders_db.h"
 #include "secret.h"
 #include <string.h>
 #include <time.h>
@@ -47,7 +48,7 @@ static enum status replay(struct db_conn *c, struct command *cmd)
         cmd->replayed = true;
     }
     db_rows_free(rows);
-    return STATUS_OK;
+    return barrier_pass(c); /* acknowledged by us, perhaps before its own commit is on disk */
 }
 
 static enum status insert(struct db_conn *c, const struct command *cmd)

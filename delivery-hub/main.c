@@ -87,7 +87,8 @@ static struct db *open_db(void)
     struct db *db;
     const struct db_options o = {
         .url = config.mysql_url,
-        .connections_max = (size_t)config.workers + 3, /* and the three jobs */
+        /* Who publishes holds two; and the three jobs. */
+        .connections_max = (size_t)config.workers * (config.queue ? 1 : 2) + 4,
         .schema = &delivery_hub_schema,
     };
     if (db_new(&o, &db, &why))

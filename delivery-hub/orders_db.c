@@ -189,6 +189,12 @@ enum status partner_held(struct db_conn *c, const char *partner, int64_t *held)
     return STATUS_OK;
 }
 
+enum status barrier_pass(struct db_conn *c)
+{
+    return db_exec(c, "UPDATE barrier SET passed = passed + 1 WHERE id = CONNECTION_ID() % 16",
+                   SQL_NONE, NULL);
+}
+
 /* --- lists: each statement walks one index backwards from a key, and stops at its limit --------
  */
 

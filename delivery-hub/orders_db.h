@@ -3,7 +3,7 @@
  *
  * The order of locks: the idempotency key, then, in accept and next only, the partner's row, then
  * the order. Every other transition locks no partner, and whoever takes a batch of orders skips
- * what is locked. So two transactions never wait for each other in a ring. */
+ * what is locked; a barrier comes last. So two transactions never wait for each other in a ring. */
 #pragma once
 #include "db.h"
 #include "orders.h"
@@ -34,6 +34,11 @@ enum status orders_overwrite(struct db_conn *c, struct order *o, const char *eve
 enum status partner_lock(struct db_conn *c, const char *partner);
 /* How many orders the partner holds now. */
 enum status partner_held(struct db_conn *c, const char *partner, int64_t *held);
+
+/* InnoDB shows a commit to others before it is on disk. When a transaction that called this has
+ * committed, a crash takes back nothing of what could be read before the call. For who acts on what
+ * another transaction did as if it were acknowledged: a replay, the relay. */
+enum status barrier_pass(struct db_conn *c);
 
 enum { ORDERS_PAGE_MAX = 100 };
 

@@ -1,5 +1,6 @@
 #include "relay.h"
 #include "metrics.h"
+#include "orders_db.h"
 #include "status_cache.h"
 #include <string.h>
 
@@ -8,25 +9,42 @@
 #define STREAM_MAX "100000"
 enum { BATCH = 100 };
 
+enum { FIXED = 5, COLUMNS = 5 };
+
 struct batch {
-    struct redis *redis;
-    bool cache;
-    size_t published;
+    struct relay *relay;
+    int64_t ids[BATCH]; /* what is to be published */
+    size_t n;
+    const char *argv[FIXED + BATCH * COLUMNS]; /* the command, of texts in the claim's rows */
+    size_t lengths[FIXED + BATCH * COLUMNS], argc;
 };
 
-/* Only the oldest unpublished row of each order, so that no relay can overtake another one which
- * still holds that order's earlier row. A stale answer of the subquery shows a row as unpublished
- * that no longer is: this row then waits for the next round. The index is forced since statistics
- * from before an outage of Redis make the backlog look small enough to scan for every row. */
+/* An order's oldest unpublished row alone may be published, so that no relay overtakes another one
+ * which still holds an earlier row. Here most others are left out. The index is forced since
+ * statistics from before an outage of Redis make the backlog look small enough to scan for every
+ * row. */
 static const char claim_sql[] =
     "SELECT id, order_id, version, event, body FROM outbox o WHERE published_at IS NULL AND NOT "
-    "EXISTS (SELECT 1 FROM outbox e "
-    "FORCE INDEX (by_order) WHERE e.order_id = o.order_id AND e.version < o.version AND "
-    "e.published_at IS NULL) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED";
+    "EXISTS (SELECT 1 FROM outbox e FORCE INDEX (by_order) WHERE e.order_id = o.order_id AND "
+    "e.version < o.version AND e.published_at IS NULL) ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED";
 
-/* One round trip, and one fsync where Redis is told to be durable, for the whole batch: row by row
- * two relays together carried a hundred events a second. An order's cache entry is there before
- * its event. */
+/* And here it is decided, by a statement that begins after the row is locked. The subquery above
+ * sees what was committed when its statement began, the locking read what is committed now: so it
+ * may meet a row whose predecessor came in between, and is locked by another relay. */
+static enum status is_oldest(struct db_conn *c, const struct db_rows *row, bool *oldest)
+{
+    struct db_rows *earlier;
+    enum status st = db_query(c,
+                              "SELECT id FROM outbox FORCE INDEX (by_order) WHERE order_id = ? AND "
+                              "version < ? AND published_at IS NULL LIMIT 1",
+                              SQL(SQL_I64(db_i64(row, 1)), SQL_I64(db_i64(row, 2))), &earlier);
+    *oldest = !db_next(earlier);
+    db_rows_free(earlier);
+    return st;
+}
+
+/* One round trip, and one fsync where Redis is told to be durable, for the whole batch. An order's
+ * cache entry is there before its event. */
 static const char publish_script[] =
     STATUS_CACHE_PUT "for i = 2, #ARGV, 5 do\n"
                      "local id, order, version, event, body = unpack(ARGV, i, i + 4)\n"
@@ -36,22 +54,46 @@ static const char publish_script[] =
                      "end\n"
                      "return 1";
 
-enum { FIXED = 5, COLUMNS = 5 };
-
-static enum status publish_rows(const struct batch *b, struct db_rows *rows, int64_t ids[BATCH],
-                                size_t *n)
+static void add(struct batch *b, const char *bytes, size_t len)
 {
-    const char *argv[FIXED + BATCH * COLUMNS] = {"EVAL", publish_script, "1", STREAM,
-                                                 b->cache ? "1" : "0"};
-    size_t lengths[FIXED + BATCH * COLUMNS], argc = 0;
-    for (; argc < FIXED; argc++)
-        lengths[argc] = strlen(argv[argc]);
-    for (*n = 0; *n < BATCH && db_next(rows); ++*n) {
-        for (unsigned i = 0; i < COLUMNS; i++, argc++)
-            argv[argc] = db_text(rows, i, &lengths[argc]);
-        ids[*n] = db_i64(rows, 0);
+    b->argv[b->argc] = bytes;
+    b->lengths[b->argc++] = len;
+}
+
+static enum status collect(struct db_conn *c, struct batch *b, struct db_rows *rows)
+{
+    const char *fixed[FIXED] = {"EVAL", publish_script, "1", STREAM, b->relay->cache ? "1" : "0"};
+    enum status st = STATUS_OK;
+    bool oldest;
+    for (int i = 0; i < FIXED; i++)
+        add(b, fixed[i], strlen(fixed[i]));
+    while (b->n < BATCH && db_next(rows) && !(st = is_oldest(c, rows, &oldest))) {
+        for (unsigned i = 0; oldest && i < COLUMNS; i++) {
+            size_t len;
+            const char *text = db_text(rows, i, &len);
+            add(b, text, len);
+        }
+        if (oldest)
+            b->ids[b->n++] = db_i64(rows, 0);
     }
-    return *n ? redis_command_argv(b->redis, 0, NULL, (int)argc, argv, lengths) : STATUS_OK;
+    return st;
+}
+
+static enum status pass(struct db_conn *c, void *unused)
+{
+    (void)unused;
+    return barrier_pass(c);
+}
+
+/* First the barrier, on a connection of its own since the rows are to stay locked: nobody may hear
+ * of what a crash of the database can still take back. Its number would be given to another event.
+ */
+static enum status publish(const struct batch *b)
+{
+    enum status st = db_transaction(b->relay->db, pass, NULL);
+    return st ? st
+              : redis_command_argv(b->relay->redis, 0, NULL, (int)b->argc, (const char **)b->argv,
+                                   b->lengths);
 }
 
 /* The rows stay locked until Redis answered and they are marked. Whatever fails between leaves
@@ -60,17 +102,16 @@ static enum status publish_batch(struct db_conn *c, void *ctx)
 {
     struct batch *b = ctx;
     struct db_rows *rows;
-    int64_t ids[BATCH];
-    size_t n;
-    b->published = 0;
+    b->n = b->argc = 0;
     enum status st = db_query(c, claim_sql, SQL(SQL_I64(BATCH)), &rows);
-    if (st)
-        return st;
-    st = publish_rows(b, rows, ids, &n);
+    if (!st)
+        st = collect(c, b, rows);
+    if (!st && b->n)
+        st = publish(b);
     db_rows_free(rows);
-    for (; !st && b->published < n; b->published++)
+    for (size_t i = 0; !st && i < b->n; i++)
         st = db_exec(c, "UPDATE outbox SET published_at = NOW(3) WHERE id = ?",
-                     SQL(SQL_I64(ids[b->published])), NULL);
+                     SQL(SQL_I64(b->ids[i])), NULL);
     return st;
 }
 
@@ -93,12 +134,11 @@ void relay_init(struct relay *r, struct db *db, struct redis *redis, bool cache)
 
 bool relay_publish(void *relay)
 {
-    const struct relay *r = relay;
-    struct batch b = {.redis = r->redis, .cache = r->cache};
-    if (db_transaction(r->db, publish_batch, &b))
+    struct batch b = {.relay = relay};
+    if (db_transaction(b.relay->db, publish_batch, &b))
         return false;
-    metric_add(r->published, (int64_t)b.published);
-    return b.published > 0;
+    metric_add(b.relay->published, (int64_t)b.n);
+    return b.n > 0;
 }
 
 static const char lag_sql[] =

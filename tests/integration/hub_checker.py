@@ -5,6 +5,7 @@ A history is a list of dicts, a line of JSONL each:
     {"op": 7, "type": "invoke", "t": ns, "client": "p1", "f": "accept", "order": "5", "key": k}
     {"op": 7, "type": "ok" | "fail" | "info", "t": ns, "status": 200, "body": {...}}
     {"type": "held", "t": ns, "held": {"p1": 3}}       what the database said in one statement
+    {"type": "crash", "t": ns}                         the database is about to be killed
 ok was done; fail had no effect, ever; info is not known (a time-out, a broken connection, 503
 outcome-unknown), and so is an invoke without an end. Rows and stream entries are dicts too, see
 `read`."""
@@ -13,6 +14,7 @@ import json
 from collections import defaultdict
 
 INFINITY = float("inf")
+SECOND = 1_000_000_000
 # event -> (states before, state after)
 MOVES = {
     "created": ({None}, "pending"),
@@ -104,7 +106,7 @@ def faults(history, rows, orders, stream, capacity):
     found += _check_acknowledged(ops, by_order)
     found += _check_effects(ops, rows, makers)
     found += _check_real_time(ops)
-    found += _check_refusals(ops, by_order, makers)
+    found += _check_refusals(ops, by_order, makers, history)
     found += _check_capacity(by_order, makers, capacity)
     found += _check_samples(history, capacity)
     return found
@@ -220,9 +222,13 @@ def _earliest(log, i, makers):
     return op.invoked if op else 0
 
 
-def _check_refusals(ops, by_order, makers):
-    """No accept is refused for the state of an order that was pending all the while."""
+def _check_refusals(ops, by_order, makers, history):
+    """No accept is refused for the state of an order that was pending all the while. Around a crash
+    it may have been for a commit that the crash took back: visible, but not yet acknowledged."""
+    crashes = [line["t"] for line in history if line["type"] == "crash"]
     for op in ops:
+        if any(abs(op.done - crash) < SECOND for crash in crashes):
+            continue
         if op.f != "accept" or op.type != "fail" or op.body.get("reason") != "state":
             continue
         log = by_order.get(op.order, [])

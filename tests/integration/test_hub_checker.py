@@ -224,6 +224,16 @@ def stream_repeats_otherwise(s):
     return "the stream has"
 
 
+def test_a_crash_may_take_back_what_a_refusal_saw():
+    s = good()
+    refused_while_pending(s)
+    s.history.append({"type": "crash", "t": s.now})
+    assert s.faults() == []
+    for line in s.history[:-1]:
+        line["t"] -= 2_000_000_000
+    assert s.faults() != []
+
+
 @pytest.mark.parametrize("plant", [
     two_holders, both_told_one_version, acknowledged_and_lost, acknowledged_otherwise,
     order_row_differs, version_left_out, fence_repeated, somebody_elses_action, illegal_move,

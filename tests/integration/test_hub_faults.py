@@ -352,6 +352,53 @@ def test_two_relays_keep_the_order_of_versions(mariadb, own_redis, start_server)
         events_arrive(database, stream)
 
 
+# --- what a crash of the database could still take back ------------------------------------------
+
+def hold_barrier(mariadb, database):
+    """A connection that lets nobody pass until it rolls back."""
+    sitter = hub.connect(mariadb, database)
+    sitter.begin()
+    assert len(hub.rows(sitter, "SELECT * FROM barrier FOR UPDATE")) == 16
+    return sitter
+
+
+def test_nobody_hears_of_what_may_not_be_on_disk(mariadb, own_redis, start_server):
+    """InnoDB shows a commit before it is on disk. A relay makes sure that it is, by a commit of its
+    own, before it publishes: a vanished transaction's event would be in the stream for ever, under a
+    number that the next one is given, too."""
+    stream = redis_client.Redis(port=own_redis.port)
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_barrier"))
+    sitter = hold_barrier(mariadb, "hub_barrier")
+    order = hub.customer(server).place()
+    with hub.connect(mariadb, "hub_barrier") as database:
+        until(lambda: hub.lock_waiter(database), what="a relay at the barrier")
+        assert stream.xlen("hub:events") == 0
+        sitter.rollback()
+        events_arrive(database, stream)
+        assert published(stream) == {order: [1]}
+    sitter.close()
+
+
+def test_a_replay_is_as_durable_as_the_first_answer(mariadb, redis, start_server):
+    """A copy may find the record of a transaction whose commit is not on disk yet."""
+    server = start_server("delivery-hub", hub.env(mariadb, redis, "hub_replay"))
+    carla, key = hub.customer(server), {"Idempotency-Key": "k"}
+    first = carla.post("/orders", json=hub.NEW_ORDER, headers=key)
+    with hub.connect(mariadb, "hub_replay") as database:
+        until(lambda: not hub.rows(database, "SELECT 1 FROM outbox WHERE published_at IS NULL"))
+    sitter = hold_barrier(mariadb, "hub_replay")
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(
+        carla.post("/orders", json=hub.NEW_ORDER, headers=key)))
+    waiting.start()
+    until(lambda: hub.lock_waiter(sitter), what="the replay at the barrier")
+    assert answers == []
+    sitter.rollback()
+    waiting.join()
+    assert answers[0].status_code == 201 and answers[0].content == first.content
+    sitter.close()
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 def test_sigterm_in_flight(mariadb, redis, start_server):

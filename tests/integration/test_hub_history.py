@@ -136,8 +136,13 @@ def no_connection_left(run):
             connection.close()
 
 
+def crash(run):
+    run.world.history.write(type="crash")
+    kill(lambda run: run.mariadb)(run)
+
+
 FAULTS = {
-    "kill -9 mariadbd": kill(lambda run: run.mariadb),
+    "kill -9 mariadbd": crash,
     "kill -9 redis": kill(lambda run: run.redis),
     "kill -9 hub": kill(lambda run: run.hubs[0]),
     "SIGSTOP mariadbd": freeze(lambda run: run.mariadb, 1.5),
@@ -185,7 +190,7 @@ def test_no_fault_breaks_a_promise(folder, checked_mariadb, durable_redis, start
     assert events == {"created", "accepted", "picked_up", "delivered", "released", "cancelled",
                       "expired"}
     types = {line["type"] for line in run.history}
-    assert types == {"invoke", "ok", "fail", "info", "held"}
+    assert types == {"invoke", "ok", "fail", "info", "held", "crash"}
     assert any("commit_unanswered" in h.log_text() for h in run.hubs)
     run.proxy.close()
 
