@@ -112,5 +112,6 @@ check "clients' headers only in their adapters" layered
 check 'common names no service' common_is_common
 check 'no service includes another' services_apart
 check 'shellcheck' scripts_clean
+check 'what the documents name is there' python3 -B tests/lint_docs.py
 echo "lint: $passed passed, $failed failed"
 [ $failed = 0 ]

@@ -1,0 +1,76 @@
+"""What the documents name is there: links, files, functions, tests, make targets."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
+CODE = re.compile(r"`([^`\n]+)`")
+FILE = re.compile(r"[\w.-][\w./-]*\.(?:c|h|py|sql|sh|js|css|html|md|json|yml|conf)")
+FUNCTION = re.compile(r"([a-z_]\w*)\(\)")
+TEST = re.compile(r"test_\w+")
+MAKE = re.compile(r"make ([a-z][a-z0-9-]+)")
+
+
+def tracked():
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True,
+                            text=True, stdout=subprocess.PIPE).stdout
+    return [ROOT / name for name in listed.splitlines() if (ROOT / name).is_file()]
+
+
+def defined(files):
+    """Names that a source file defines, or at least declares or mentions as a call."""
+    names = set()
+    for path in files:
+        if path.suffix in (".c", ".h", ".py", ".js"):
+            names |= set(re.findall(r"\b([A-Za-z_]\w*)\s*\(", path.read_text(errors="replace")))
+    return names
+
+
+def library_headers(files):
+    found = set()
+    for path in files:
+        if path.suffix in (".c", ".h"):
+            found |= set(re.findall(r"#include <([^>]+)>", path.read_text(errors="replace")))
+    return {Path(name).name for name in found}
+
+
+def targets():
+    makefile = (ROOT / "Makefile").read_text()
+    return {t for line in re.findall(r"^([a-z][a-z0-9 %-]*):", makefile, re.M) for t in line.split()}
+
+
+def missing(document, files, names, makes):
+    text = document.read_text()
+    bases = {path.name for path in files} | library_headers(files)
+    stems = {path.stem for path in files}
+    for link in LINK.findall(text):
+        if "://" not in link and not (document.parent / link).exists():
+            yield f"link to {link}"
+    for code in CODE.findall(text):
+        file, call = FILE.fullmatch(code), FUNCTION.fullmatch(code)
+        if file and not (document.parent / code).exists() and not (ROOT / code).exists() \
+                and code not in bases and not any(str(p).endswith("/" + code) for p in files):
+            yield f"file {code}"
+        if call and call[1] not in names:
+            yield f"function {code}"
+        if TEST.fullmatch(code) and code not in names and code not in stems:
+            yield f"test {code}"
+        for target in MAKE.findall(code):
+            if target not in makes:
+                yield f"make target {target}"
+
+
+def main():
+    files = tracked()
+    names, makes, found = defined(files), targets(), 0
+    for document in (p for p in files if p.suffix == ".md"):
+        for what in missing(document, files, names, makes):
+            print(f"{document.relative_to(ROOT)}: no such {what}")
+            found += 1
+    return 1 if found else 0
+
+
+sys.exit(main())
