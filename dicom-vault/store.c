@@ -44,7 +44,7 @@ struct download {
     bool damaged;
     uint64_t chunk; /* the one in `plain`, UINT64_MAX for none */
     uint8_t plain[CHUNKED_SEALED];
-    uint8_t sealed[RUN * CHUNKED_SEALED]; /* chunks that go from here straight to the caller */
+    uint8_t *sealed; /* RUN chunks, that go from here straight to the caller; NULL until needed */
 };
 
 /* --- the vault ------------------------------------------------------------------------------- */
@@ -475,6 +475,7 @@ void download_free(struct download *d)
     chunked_opener_free(d->opener);
     if (d->fd >= 0)
         close(d->fd);
+    free(d->sealed);
     secret_wipe(d, sizeof(*d));
     free(d);
 }
@@ -492,6 +493,8 @@ static enum status read_run(struct download *d, uint8_t *out, size_t chunks, siz
     uint64_t k = d->at / CHUNKED_PLAIN;
     if (chunks > RUN)
         chunks = RUN;
+    if (!d->sealed)
+        d->sealed = xmalloc(RUN * CHUNKED_SEALED);
     enum status st = read_at(d, chunked_offset(k), d->sealed, chunks * CHUNKED_SEALED);
     for (size_t i = 0; st == STATUS_OK && i < chunks; i++) {
         st = chunked_open(d->opener, k + i, d->sealed + i * CHUNKED_SEALED, CHUNKED_SEALED,

@@ -1,5 +1,7 @@
 #include "index.h"
 #include "temp.h"
+#include <pthread.h>
+#include <semaphore.h>
 
 static const struct audit_by tester = {"tester", "here"};
 
@@ -221,12 +223,106 @@ static void belongs_to_one_vault(void **state)
     keyring_free(keys);
 }
 
+/* --- group commit ---------------------------------------------------------------------------- */
+
+enum { WRITERS = 8, FAILS = 3 };
+
+static struct {
+    struct index *ix;
+    sem_t held, go; /* the first writer holds the transaction open until told */
+} group;
+
+struct writer {
+    pthread_t thread, ran_on;
+    int number;
+    enum status status;
+};
+
+static enum status hold(struct sqlite *db, void *ctx)
+{
+    (void)db;
+    (void)ctx;
+    sem_post(&group.held);
+    sem_wait(&group.go);
+    return STATUS_OK;
+}
+
+static enum status write_number(struct sqlite *db, void *ctx)
+{
+    struct writer *w = ctx;
+    uint8_t id[OBJECT_ID] = {(uint8_t)w->number};
+    w->ran_on = pthread_self();
+    enum status s =
+        sqlite_exec(db, "INSERT INTO api_keys (id, scopes, verifier) VALUES (?, 0, x'')",
+                    SQL(SQL_BLOB(id, sizeof(id))), NULL);
+    return w->number == FAILS ? STATUS_STORAGE_FULL : s;
+}
+
+static void *write_in_thread(void *arg)
+{
+    struct writer *w = arg;
+    w->status =
+        w->number < 0 ? index_write(group.ix, hold, NULL) : index_write(group.ix, write_number, w);
+    return NULL;
+}
+
+/* One round; how many of the writers one thread did the work of. */
+static size_t write_together(void)
+{
+    struct writer first = {.number = -1}, w[WRITERS];
+    size_t most = 0;
+    sem_init(&group.held, 0, 0);
+    sem_init(&group.go, 0, 0);
+    pthread_create(&first.thread, NULL, write_in_thread, &first);
+    sem_wait(&group.held);
+    for (int i = 0; i < WRITERS; i++) {
+        w[i] = (struct writer){.number = i};
+        pthread_create(&w[i].thread, NULL, write_in_thread, &w[i]);
+    }
+    sem_post(&group.go);
+    pthread_join(first.thread, NULL);
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(w[i].thread, NULL);
+    for (int i = 0; i < WRITERS; i++) {
+        size_t same = 0;
+        for (int k = 0; k < WRITERS; k++)
+            same += pthread_equal(w[i].ran_on, w[k].ran_on) != 0;
+        most = same > most ? same : most;
+        assert_int_equal(w[i].status, i == FAILS ? STATUS_STORAGE_FULL : STATUS_OK);
+    }
+    return most;
+}
+
+static void one_that_fails_fails_alone(void **state)
+{
+    (void)state;
+    struct keyring *keys = keyring_new(root);
+    uint8_t ids[WRITERS * OBJECT_ID];
+    group.ix = open_index(keys);
+    for (int round = 0; round < 200; round++) {
+        size_t together = write_together();
+        size_t len = read_column(group.ix,
+                                 "SELECT group_concat(hex(substr(id, 1, 1)), '') FROM"
+                                 " (SELECT id FROM api_keys ORDER BY id)",
+                                 ids);
+        assert_int_equal(len, 2 * (WRITERS - 1));
+        assert_memory_equal(ids, "00010204050607", len);
+        assert_int_equal(index_exec(group.ix, "DELETE FROM api_keys", SQL_NONE, NULL, NULL),
+                         STATUS_OK);
+        if (together > WRITERS / 2)
+            break;
+        assert_int_not_equal(round, 199); /* never a group */
+    }
+    index_close(group.ix);
+    keyring_free(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         temp_test(keeps_what_was_put),   temp_test(lists_in_order),
         temp_test(refuses_changed_rows), temp_test(refuses_rows_moved_between_objects),
-        temp_test(belongs_to_one_vault),
+        temp_test(belongs_to_one_vault), temp_test(one_that_fails_fails_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
