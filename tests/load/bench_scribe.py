@@ -7,11 +7,13 @@ is the server that writes to each socket once a turn of the loop, at the same ra
 refused when its sender has too many under way. Then the memory of idle connections, whose limit is
 what is aimed at."""
 
+import os
+
 import bench
 from harness.server import Server
 
 KEY = "a-key-of-the-benchmark-of-64-bytes-so-that-it-is-long-enough-for"
-WINDOW = 64
+WINDOW = int(os.environ.get("WINDOW", "64"))
 SECONDS = 1 if bench.QUICK else 4
 RUNS = 1 if bench.QUICK else 2
 MEMBERS = (5, 500) if bench.QUICK else (5, 50, 500, 2000)
