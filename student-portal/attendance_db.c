@@ -82,3 +82,25 @@ enum status attendance_load(struct db *db, const int64_t *students, size_t n,
     db_rows_free(rows);
     return st;
 }
+
+enum status students_soon(struct db *db, int64_t minutes, int64_t after, int64_t ids[USERS_MAX],
+                          size_t *n)
+{
+    struct db_conn *c;
+    struct db_rows *rows;
+    *n = 0;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    st = db_query(c,
+                  "SELECT DISTINCT e.student_id FROM class_sessions s"
+                  " JOIN enrolments e ON e.course_id = s.course_id"
+                  " WHERE s.starts_at BETWEEN NOW() AND NOW() + INTERVAL ? MINUTE"
+                  " AND e.student_id > ? ORDER BY e.student_id LIMIT 64",
+                  SQL(SQL_I64(minutes), SQL_I64(after)), &rows);
+    while (*n < USERS_MAX && db_next(rows))
+        ids[(*n)++] = db_i64(rows, 0);
+    db_rows_free(rows);
+    db_release(c);
+    return st;
+}

@@ -23,3 +23,6 @@ struct attendance_page {
  * one snapshot, to each(ctx, page). */
 enum status attendance_load(struct db *db, const int64_t *students, size_t n,
                             void (*each)(void *ctx, const struct attendance_page *page), void *ctx);
+/* Students behind `after`, by id, who have a class within so many minutes: USERS_MAX at most. */
+enum status students_soon(struct db *db, int64_t minutes, int64_t after, int64_t ids[USERS_MAX],
+                          size_t *n);

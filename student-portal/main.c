@@ -6,10 +6,12 @@
 #include "routes.h"
 #include "service.h"
 #include "student-portal_embed.h"
+#include "warm.h"
 #include <string.h>
 
 static const char *listen_at, *mysql_url, *redis_url, *proxies;
-static int64_t threads, connections, idle_s, absolute_s, hash_threads, hash_queue, near_places;
+static int64_t threads, connections, idle_s, absolute_s, hash_threads, hash_queue, near_places,
+    warm_minutes;
 static bool cache_on;
 
 static const struct config_option options[] = {
@@ -20,6 +22,8 @@ static const struct config_option options[] = {
      NULL},
     {"PORTAL_NEAR", CONFIG_INT, &near_places, "16384", "students kept in memory; 0: none", 0,
      1000000, NULL},
+    {"PORTAL_WARM", CONFIG_INT, &warm_minutes, "0",
+     "minutes before a class in which its students' pages are loaded; 0: none", 0, 1440, NULL},
     {"PORTAL_WORKERS", CONFIG_INT, &threads, "16", "threads for requests", 1, 256, NULL},
     {"PORTAL_CONNECTIONS", CONFIG_INT, &connections, "20000", "clients at once", 1, 1000000, NULL},
     {"PORTAL_HASH_THREADS", CONFIG_INT, &hash_threads, "2", "passwords hashed at once, 19 MiB each",
@@ -33,7 +37,10 @@ static const struct config_option options[] = {
      NULL},
 };
 
+/* Beside the workers: the loader, the invalidation and the warm-up. */
+enum { OTHER_THREADS = 3 };
 static struct workers *workers;
+static struct warm *warm;
 
 static void open_caches(void)
 {
@@ -55,14 +62,17 @@ static void open_caches(void)
                                         .use_cache = cache_on};
     portal.fills = fills_new(&fills);
     portal.loader = loader_new(portal.sessions, portal.fills, portal.near);
+    warm = warm_new(portal.db, portal.fills, portal.near, warm_minutes);
 }
 
 static void open_stores(void)
 {
     struct strbuf why = STRBUF_INIT;
-    const struct db_options db = {
-        .url = mysql_url, .connections_max = (size_t)threads, .schema = &student_portal_schema};
-    const struct redis_options redis = {.url = redis_url, .connections_max = (size_t)threads};
+    const struct db_options db = {.url = mysql_url,
+                                  .connections_max = (size_t)threads + OTHER_THREADS,
+                                  .schema = &student_portal_schema};
+    const struct redis_options redis = {.url = redis_url,
+                                        .connections_max = (size_t)threads + OTHER_THREADS};
     if (db_new(&db, &portal.db, &why))
         service_die("MYSQL_URL", &why);
     if (redis_new(&redis, &portal.redis, &why))
@@ -99,6 +109,7 @@ static void close_stores(void)
 {
     workers_free(workers);
     workers_free(portal.hashing);
+    warm_free(warm);
     loader_free(portal.loader);
     fills_free(portal.fills);
     invalidation_free(portal.invalidation);

@@ -83,9 +83,10 @@ class StaleReader(Reader):
         return self.body
 
 
-def run(seconds, writers, readers, disturb=None):
-    """writers: {history: mark(session index, mark)}; readers: [(history, Reader)]. Every state is
-    written first once, so that each session has a mark. disturb() is called again and again."""
+def run(seconds, writers, readers, disturb=None, enough=lambda: True):
+    """writers: {history: mark(session index, mark)}; readers: [(history, Reader)]. Each session gets
+    a mark first. Ends after `seconds`, and not before enough(), if that comes within a minute more.
+    disturb() is called again and again."""
     over = threading.Event()
     failures = []
 
@@ -118,7 +119,8 @@ def run(seconds, writers, readers, disturb=None):
     for thread in threads:
         thread.start()
     end = time.monotonic() + seconds
-    while time.monotonic() < end and not over.wait(0.3):
+    while not over.wait(0.3) and (time.monotonic() < end or
+                                  time.monotonic() < end + 60 and not enough()):
         if disturb:
             disturb()
     over.set()

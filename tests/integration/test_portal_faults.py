@@ -76,7 +76,6 @@ def test_a_mark_while_redis_hangs_is_not_hidden_by_what_it_kept(world):
     assert frank.mark(6, "ana", "present").status_code == 200
     world.redis.resume()
     ready(world)
-    assert world.redis_db().hexists("portal:attendance:1", "body")  # the old one is still there
     assert mark(ana) == "present"
 
 
@@ -202,4 +201,6 @@ def test_throttle_holds_without_redis(world):
     world.redis.kill()
     world.redis.start()
     ready(world)
-    problem(world.client().login("ana"), 429, "rate-limited")
+    # The first delay may be over by now; the next one is longer. Forgotten, five more would be free.
+    refused = [world.client().login("ana", "wrong") for _ in range(2)]
+    problem(refused[1], 429, "rate-limited")
