@@ -174,6 +174,7 @@ help:
 	@echo 'make bench-scribe, bench-hub, bench-vault, bench-portal'
 	@echo '                 load on one of them, beside the limit of the machine (QUICK=1: short)'
 	@echo 'make load        all of these, then build/load/report.html'
+	@echo 'make proofs      each question answered by an experiment (QUICK=1: short); make proof-d1: one'
 	@echo 'make test-chroot test and demo on a clean SUITE=trixie, as root'
 	@echo 'make test-compose docker-compose.yml up, tour, faults and down, on stand-ins of the stores'
 	@echo 'make format      clang-format in place'
@@ -231,6 +232,19 @@ install: all
 clean:
 	rm -rf build
 
-.PHONY: all unit-tests fuzzers load-programs proofs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
+# `make proof-d1` runs tests/proofs/d1_*/proof.py; `make proofs` all of them, then the report.
+PROOFS := $(patsubst tests/proofs/%/proof.py,%,$(wildcard tests/proofs/*/proof.py))
+PROOF_TARGETS := $(foreach p,$(PROOFS),proof-$(firstword $(subst _, ,$(p))))
+$(PROOF_TARGETS): proof-%: all
+	@tests/setup.sh test
+	@PYTHONPATH=tests:tests/proofs:tests/integration:tests/demo build/venv/bin/python -B \
+	    tests/proofs/$*_*/proof.py
+
+proofs: all
+	@rm -f build/proofs/*.json
+	@for p in $(PROOF_TARGETS); do $(MAKE) --no-print-directory $$p || exit 1; done
+	@PYTHONPATH=tests:tests/proofs python3 -B tests/proofs/report.py
+
+.PHONY: proofs $(PROOF_TARGETS) all unit-tests fuzzers load-programs proofs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
         bench-vault bench-portal test-chroot test-compose format install clean
 .DEFAULT_GOAL := all
