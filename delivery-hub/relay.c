@@ -132,10 +132,19 @@ void relay_init(struct relay *r, struct db *db, struct redis *redis, bool cache)
     };
 }
 
+/* While it is not, nothing is claimed, and no barrier taken, for nothing. */
+static bool redis_is_up(struct redis *redis)
+{
+    struct strbuf why = STRBUF_INIT;
+    bool up = redis_health(redis, &why);
+    strbuf_release(&why);
+    return up;
+}
+
 bool relay_publish(void *relay)
 {
     struct batch b = {.relay = relay};
-    if (db_transaction(b.relay->db, publish_batch, &b))
+    if (!redis_is_up(b.relay->redis) || db_transaction(b.relay->db, publish_batch, &b))
         return false;
     metric_add(b.relay->published, (int64_t)b.n);
     return b.n > 0;

@@ -7,7 +7,8 @@ import threading
 class Proxy:
     """Forwards 127.0.0.1:port to `target`. cut(direction, data) sees each chunk ("up" to the server
     or "down" to the client) and says whether to cut the connection: True, with the data still
-    undelivered; AFTER, once they were passed on; or not."""
+    undelivered; AFTER, once they were passed on; or not. Each direction of each connection has a
+    thread of its own, on which it is called."""
 
     AFTER = "after"
 

@@ -206,12 +206,12 @@ def without_tls(env, mariadb, proxy):
 def test_a_lost_answer_to_commit_is_cleared_up(mariadb, redis, start_server, committed, key):
     """One connection is cut at its COMMIT, behind or before it; the next one works. The client
     sees a plain 200, and the work is done once."""
-    armed, near, cuts = threading.Event(), threading.Event(), []
+    armed, near, cuts = threading.Event(), set(), []
 
     def cutter(direction, data):
         if direction == "up" and b"accepted" in data and armed.is_set():
-            near.set()  # the outbox row: the next COMMIT is this transaction's
-        if direction == "up" and b"\x03COMMIT" in data and near.is_set():
+            near.add(threading.get_ident())  # the outbox row: this connection's next COMMIT
+        if direction == "up" and b"\x03COMMIT" in data and threading.get_ident() in near:
             armed.clear(), near.clear(), cuts.append(data)
             return Proxy.AFTER if committed else True
         return False
@@ -236,12 +236,12 @@ def test_a_lost_answer_to_commit_is_cleared_up(mariadb, redis, start_server, com
 def test_lost_answer_to_commit(mariadb, redis, start_server, committed):
     """The connection is cut behind or before the COMMIT. The hub cannot know which, says so, and
     the same key then finds the work done or does it: once, in either case."""
-    armed, near, cut = threading.Event(), threading.Event(), threading.Event()
+    armed, near, cut = threading.Event(), set(), threading.Event()
 
     def cutter(direction, data):
         if direction == "up" and b"accepted" in data and armed.is_set():
-            near.set()  # the outbox row: the next COMMIT is this transaction's
-        if direction == "up" and b"\x03COMMIT" in data and near.is_set():
+            near.add(threading.get_ident())  # the outbox row: this connection's next COMMIT
+        if direction == "up" and b"\x03COMMIT" in data and threading.get_ident() in near:
             armed.clear(), near.clear(), cut.set()
             return not committed
         return direction == "down" and cut.is_set()
