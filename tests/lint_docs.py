@@ -39,7 +39,9 @@ def library_headers(files):
 
 def targets():
     makefile = (ROOT / "Makefile").read_text()
-    return {t for line in re.findall(r"^([a-z][a-z0-9 %-]*):", makefile, re.M) for t in line.split()}
+    proofs = {"proof-" + p.name.partition("_")[0] for p in (ROOT / "tests/proofs").glob("*_*/")}
+    return proofs | {t for line in re.findall(r"^([a-z][a-z0-9 %-]*):", makefile, re.M)
+                     for t in line.split()}
 
 
 def missing(document, files, names, makes):

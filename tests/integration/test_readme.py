@@ -34,22 +34,3 @@ def test_links_lead_somewhere():
     links = re.findall(r"\]\(([^)#]+)", TEXT)
     assert len(links) >= 4
     assert [link for link in links if not (ROOT / link).exists()] == []
-
-
-def test_every_make_target_exists():
-    targets = set(re.findall(r"make ([a-z-]+)", TEXT))
-    makefile = (ROOT / "Makefile").read_text()
-    assert "demo" in targets and "test" in targets
-    assert [t for t in targets if not re.search(rf"^([a-z-]+ )*{t}( [a-z-]+)*:", makefile, re.M)] == []
-
-
-@pytest.mark.parametrize("page", sorted(ROOT.glob("*/GUARANTEES.md")), ids=lambda p: p.parent.name)
-def test_every_guarantee_names_what_exists(page):
-    """Tests and files: `test_x` is a function, a name with a suffix a file, here or in tests/."""
-    names = set(re.findall(r"`([\w./-]+)`", page.read_text()))
-    tests = {name for name in names if re.fullmatch(r"test_\w+", name)}
-    files = {name for name in names if re.search(r"\.(c|h|py|sql)$", name)}
-    defined = "".join(p.read_text() for p in (ROOT / "tests").glob("**/*.py"))
-    assert tests and [t for t in tests if f"def {t}(" not in defined] == []
-    places = page.parent, ROOT, ROOT / "tests" / "integration"
-    assert files and [f for f in files if not any((p / f).exists() for p in places)] == []
