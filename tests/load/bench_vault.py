@@ -11,7 +11,7 @@ import time
 import urllib.request
 
 from harness.server import Server, binary
-from load.bench import QUICK, Bench, Limit, http_load, private_folder, request
+from load.bench import QUICK, Bench, Limit, cpu_s, http_load, private_folder, request
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SIZES = {"512 KiB": 512 * KIB, "2 MiB": 2 * MIB, "11 MiB": 11 * MIB, "1 GiB": GIB}
@@ -67,12 +67,15 @@ def a_ladder(rung):
         shutil.rmtree(folder)
 
 
-def load(port, requests, size, code, connections=CONNECTIONS):
-    """MiB of content a second, each request answered with this code."""
-    count = max(connections, VOLUME // size // connections * connections)
-    done = http_load(port, requests, connections=connections, seconds=600, max_requests=count)
+def load(server, requests, size, code):
+    """MiB of content a second, and for each second of the server's processor time; each request
+    answered with this code."""
+    count = max(CONNECTIONS, VOLUME // size // CONNECTIONS * CONNECTIONS)
+    before = cpu_s(server.pid)
+    done = http_load(server.port, requests, connections=CONNECTIONS, seconds=600,
+                     max_requests=count)
     assert done["statuses"] == {str(code): count} and not done["errors"], done
-    return done["per_s"] * size / MIB
+    return done["per_s"] * size / MIB, count * size / MIB / (cpu_s(server.pid) - before)
 
 
 def get_first_files(vault, n):
@@ -82,25 +85,33 @@ def get_first_files(vault, n):
     return [request("GET", f"/files/{f['id']}", vault.headers) for f in json.loads(listed)["files"]]
 
 
+def climb(size, body, figures):
+    for rung in RUNGS:
+        with a_ladder(rung) as ladder:
+            figures[rung].append(load(ladder, [request("POST", "/", body=body)], size, 201))
+            if rung == "sync":
+                gets = [request("GET", f"/{i}") for i in range(CONNECTIONS)]
+                figures["decrypt"].append(load(ladder, gets, size, 200))
+
+
 def bench_size(b, name, size):
     body = content(size)
-    rates = {rung: [] for rung in RUNGS} | {"vault": [], "down": [], "bare down": []}
+    figures = {row: [] for row in (*RUNGS, "decrypt", "upload", "download")}
     for _ in range(1 if size == GIB else RUNS):
-        for rung in RUNGS:
-            with a_ladder(rung) as ladder:
-                rates[rung].append(load(ladder.port, [request("POST", "/", body=body)], size, 201))
-                if rung == "sync":
-                    gets = [request("GET", f"/{i}") for i in range(CONNECTIONS)]
-                    rates["bare down"].append(load(ladder.port, gets, size, 200))
+        climb(size, body, figures)
         with a_vault() as vault:
             upload = request("POST", "/files", vault.headers, body)
-            rates["vault"].append(load(vault.port, [upload], size, 201))
-            rates["down"].append(load(vault.port, get_first_files(vault, CONNECTIONS), size, 200))
+            figures["upload"].append(load(vault.server, [upload], size, 201))
+            gets = get_first_files(vault, CONNECTIONS)
+            figures["download"].append(load(vault.server, gets, size, 200))
             memory = vault.server.rss_peak_kib() / 1024
+    rate = {row: [r for r, _ in pairs] for row, pairs in figures.items()}
+    work = {row: [w for _, w in pairs] for row, pairs in figures.items()}
     for rung, label in RUNGS.items():
-        b.add(f"{name}, bare, {label}", rates[rung], "MiB/s")
-    b.add(f"{name}, upload", rates["vault"], "MiB/s", rates["sync"])
-    b.add(f"{name}, download", rates["down"], "MiB/s", rates["bare down"])
+        b.add(f"{name}, bare, {label}", rate[rung], "MiB/s")
+    for row, limit in {"upload": "sync", "download": "decrypt"}.items():
+        b.add(f"{name}, {row}", rate[row], "MiB/s", rate[limit])
+        b.add(f"{name}, {row}, by the processor", work[row], "MiB/s of CPU", work[limit])
     b.add(f"{name}, most memory", [memory], "MiB")
 
 
