@@ -1,4 +1,5 @@
 #include "index.h"
+#include "chunked.h"
 #include "clock.h"
 #include "dicom-vault_embed.h"
 #include "secret.h"
@@ -19,6 +20,7 @@ struct write { /* what a caller of index_write waits for */
 
 struct index {
     const struct keyring *keys;
+    int64_t quota; /* bytes of all payloads; 0 for none */
     struct wraps wraps;
     pthread_mutex_t lock; /* of what follows */
     bool writing;         /* one writer at a time */
@@ -251,6 +253,21 @@ const struct keyring *index_keys(const struct index *ix)
     return ix->keys;
 }
 
+void index_set_quota(struct index *ix, int64_t bytes)
+{
+    ix->quota = bytes;
+}
+
+void index_tag(const struct index *ix, const char *field, const void *value, size_t len,
+               uint8_t tag[BLIND_TAG])
+{
+    struct strbuf text = STRBUF_INIT;
+    strbuf_add(&text, field, strlen(field) + 1);
+    strbuf_add(&text, value, len);
+    secret_hmac_sha256(keyring_blind_key(ix->keys), KEY_SIZE, text.bytes, text.len, tag);
+    strbuf_release(&text);
+}
+
 /* --- objects --------------------------------------------------------------------------------- */
 
 static void row_key(const uint8_t data_key[KEY_SIZE], uint8_t out[KEY_SIZE])
@@ -262,53 +279,148 @@ static void row_key(const uint8_t data_key[KEY_SIZE], uint8_t out[KEY_SIZE])
 struct insert {
     struct index *ix;
     struct object *o;
+    const uint8_t *once; /* or NULL */
+    uint64_t stored;
     uint32_t key_id;
     uint8_t wrapped[WRAPPED_KEY];
     uint8_t sealed[SEALED_ROW_MAX];
     size_t sealed_len;
-    struct audit_entry entry;
+    const struct audit_by *by;
     bool stale; /* not done: another key is the newest by now */
+    bool again; /* not done: `earlier` was stored under `once` before */
+    uint8_t earlier[OBJECT_ID];
 };
+
+static enum status find_once(struct sqlite *db, struct insert *in)
+{
+    struct sqlite_rows *rows = NULL;
+    size_t len;
+    enum status s = sqlite_query(db, "SELECT object FROM once WHERE tag = ?",
+                                 SQL(SQL_BLOB(in->once, BLIND_TAG)), &rows);
+    if (s == STATUS_OK)
+        s = sqlite_next(rows, &in->again);
+    if (s == STATUS_OK && in->again) {
+        const void *id = sqlite_blob(rows, 0, &len);
+        if (len == OBJECT_ID)
+            memcpy(in->earlier, id, len);
+        else
+            s = STATUS_CORRUPT;
+    }
+    sqlite_rows_free(rows);
+    return s;
+}
+
+static enum status check_room(struct sqlite *db, const struct index *ix, uint64_t *room)
+{
+    bool found;
+    struct sqlite_rows *rows = NULL;
+    enum status s = sqlite_query(db, "SELECT stored FROM usage", SQL_NONE, &rows);
+    if (s == STATUS_OK)
+        s = sqlite_next(rows, &found);
+    int64_t used = s == STATUS_OK && found ? sqlite_i64(rows, 0) : 0;
+    *room = ix->quota > used ? (uint64_t)(ix->quota - used) : 0;
+    sqlite_rows_free(rows);
+    return s;
+}
+
+static enum status insert_object(struct sqlite *db, struct insert *in)
+{
+    uint64_t changed = 0;
+    enum status s = sqlite_exec(
+        db,
+        "INSERT INTO objects (id, key_id, wrapped_key, sealed, stored) SELECT ?, ?, ?, ?, ? "
+        "WHERE ? = (SELECT MAX(id) FROM wrapping_keys)",
+        SQL(SQL_BLOB(in->o->id, OBJECT_ID), SQL_I64(in->key_id), SQL_BLOB(in->wrapped, WRAPPED_KEY),
+            SQL_BLOB(in->sealed, in->sealed_len), SQL_I64((int64_t)in->stored),
+            SQL_I64(in->key_id)),
+        &changed);
+    in->stale = s == STATUS_OK && changed == 0;
+    in->o->seq = sqlite_insert_id(db);
+    in->o->key_id = in->key_id;
+    return s;
+}
+
+/* What finds the object by its name, or by its Idempotency-Key. */
+static enum status insert_tags(struct sqlite *db, const struct insert *in)
+{
+    uint8_t tag[BLIND_TAG];
+    const struct object *o = in->o;
+    enum status s = STATUS_OK;
+    index_tag(in->ix, "name", o->name, strlen(o->name), tag);
+    if (o->name[0])
+        s = sqlite_exec(db, "INSERT INTO blind (tag, object) VALUES (?, ?)",
+                        SQL(SQL_BLOB(tag, BLIND_TAG), SQL_BLOB(o->id, OBJECT_ID)), NULL);
+    if (s == STATUS_OK && in->once)
+        s = sqlite_exec(db, "INSERT INTO once (tag, object) VALUES (?, ?)",
+                        SQL(SQL_BLOB(in->once, BLIND_TAG), SQL_BLOB(o->id, OBJECT_ID)), NULL);
+    return s;
+}
 
 static enum status insert_row(struct sqlite *db, void *ctx)
 {
     struct insert *in = ctx;
-    uint64_t changed = 0;
-    enum status s = sqlite_exec(
-        db,
-        "INSERT INTO objects (id, key_id, wrapped_key, sealed) SELECT ?, ?, ?, ? "
-        "WHERE ? = (SELECT MAX(id) FROM wrapping_keys)",
-        SQL(SQL_BLOB(in->o->id, OBJECT_ID), SQL_I64(in->key_id), SQL_BLOB(in->wrapped, WRAPPED_KEY),
-            SQL_BLOB(in->sealed, in->sealed_len), SQL_I64(in->key_id)),
-        &changed);
-    in->stale = s == STATUS_OK && changed == 0;
+    uint64_t room = UINT64_MAX;
+    enum status s = in->once ? find_once(db, in) : STATUS_OK;
+    if (s == STATUS_OK && !in->again && in->ix->quota)
+        s = check_room(db, in->ix, &room);
+    if (s == STATUS_OK && in->stored > room)
+        s = STATUS_STORAGE_FULL;
+    if (s == STATUS_OK && !in->again)
+        s = insert_object(db, in);
     if (s != STATUS_OK || in->stale)
         return s;
-    in->o->seq = sqlite_insert_id(db);
-    return audit_append(db, in->ix->keys, &in->entry);
+    s = in->again ? STATUS_OK : insert_tags(db, in);
+    struct audit_entry e = {*in->by, "store", in->again ? in->earlier : in->o->id, OBJECT_ID,
+                            status_slug(in->again ? STATUS_DUPLICATE : STATUS_OK)};
+    return s == STATUS_OK ? audit_append(db, in->ix->keys, &e) : s;
 }
 
-enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
-                         const struct audit_by *by)
+static void seal_row(const struct index *ix, const struct object *o,
+                     const uint8_t data_key[KEY_SIZE], struct insert *in)
 {
     uint8_t key[KEY_SIZE], identity[OBJECT_IDENTITY], row[OBJECT_ROW_MAX];
-    struct insert in = {.ix = ix, .o = o, .entry = {*by, "store", o->id, OBJECT_ID, "ok"}};
     size_t len = object_row_write(o, row);
     object_identity(keyring_vault_id(ix->keys), o->id, identity);
     row_key(data_key, key);
-    seal(key, identity, sizeof(identity), row, len, in.sealed);
-    in.sealed_len = len + SEAL_OVERHEAD;
+    seal(key, identity, sizeof(identity), row, len, in->sealed);
+    in->sealed_len = len + SEAL_OVERHEAD;
     secret_wipe(key, sizeof(key));
-    for (;;) {
-        enum status s = wraps_take(&ix->wraps, ix, &in.key_id);
+}
+
+enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
+                         const uint8_t *once, const struct audit_by *by)
+{
+    struct insert in = {.ix = ix, .o = o, .once = once, .by = by};
+    uint8_t earlier_key[KEY_SIZE];
+    enum status s;
+    in.stored = chunked_file_size(o->size);
+    seal_row(ix, o, data_key, &in);
+    do {
+        if (in.stale)
+            wraps_drop(&ix->wraps);
+        in.stale = false;
+        s = wraps_take(&ix->wraps, ix, &in.key_id);
         if (s == STATUS_OK)
             s = keyring_wrap(ix->keys, in.key_id, o->id, data_key, in.wrapped);
         if (s == STATUS_OK)
             s = index_write(ix, insert_row, &in);
-        if (s != STATUS_OK || !in.stale)
-            return s;
-        wraps_drop(&ix->wraps);
-    }
+    } while (s == STATUS_OK && in.stale);
+    if (s != STATUS_OK || !in.again)
+        return s;
+    s = index_find(ix, in.earlier, o, earlier_key);
+    secret_wipe(earlier_key, sizeof(earlier_key));
+    return s == STATUS_OK ? STATUS_DUPLICATE : s;
+}
+
+enum status index_room(struct index *ix, uint64_t *room)
+{
+    *room = UINT64_MAX;
+    if (!ix->quota)
+        return STATUS_OK;
+    struct sqlite *db = index_borrow(ix);
+    enum status s = check_room(db, ix, room);
+    index_return(ix, db);
+    return index_status(s);
 }
 
 /* Open the current row (id, seq, key_id, wrapped_key, sealed). */
@@ -321,7 +433,7 @@ static enum status read_row(const struct index *ix, const struct sqlite_rows *ro
     const uint8_t *wrapped = sqlite_blob(rows, 3, &wrapped_len);
     const uint8_t *sealed = sqlite_blob(rows, 4, &len);
     int64_t key_id = sqlite_i64(rows, 2);
-    *o = (struct object){.seq = sqlite_i64(rows, 1)};
+    *o = (struct object){.seq = sqlite_i64(rows, 1), .key_id = (uint32_t)key_id};
     if (id_len != OBJECT_ID)
         return STATUS_CORRUPT;
     memcpy(o->id, id, OBJECT_ID);
@@ -395,15 +507,14 @@ enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID], const st
     return index_status(s);
 }
 
-enum status index_list(struct index *ix, int64_t after, int64_t limit,
-                       void (*each)(void *ctx, const struct object *o, bool sound), void *ctx)
+static enum status list(struct index *ix, const char *sql, const struct sql_value *values, size_t n,
+                        void (*each)(void *ctx, const struct object *o, bool sound), void *ctx)
 {
     bool more = true;
     uint8_t data_key[KEY_SIZE];
     struct sqlite_rows *rows = NULL;
     struct sqlite *db = index_borrow(ix);
-    enum status s = sqlite_query(db, ROW "WHERE seq > ? ORDER BY seq LIMIT ?",
-                                 SQL(SQL_I64(after), SQL_I64(limit)), &rows);
+    enum status s = sqlite_query(db, sql, values, n, &rows);
     while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
         struct object o;
         bool sound = read_row(ix, rows, &o, data_key) == STATUS_OK;
@@ -413,4 +524,21 @@ enum status index_list(struct index *ix, int64_t after, int64_t limit,
     sqlite_rows_free(rows);
     index_return(ix, db);
     return index_status(s);
+}
+
+enum status index_list(struct index *ix, int64_t after, int64_t limit,
+                       void (*each)(void *ctx, const struct object *o, bool sound), void *ctx)
+{
+    return list(ix, ROW "WHERE seq > ? ORDER BY seq LIMIT ?", SQL(SQL_I64(after), SQL_I64(limit)),
+                each, ctx);
+}
+
+enum status index_search(struct index *ix, const uint8_t tag[BLIND_TAG], int64_t after,
+                         int64_t limit, void (*each)(void *ctx, const struct object *o, bool sound),
+                         void *ctx)
+{
+    return list(ix,
+                ROW "WHERE id IN (SELECT object FROM blind WHERE tag = ?) AND seq > ? "
+                    "ORDER BY seq LIMIT ?",
+                SQL(SQL_BLOB(tag, BLIND_TAG), SQL_I64(after), SQL_I64(limit)), each, ctx);
 }

@@ -17,7 +17,7 @@
 #include <stdbool.h>
 
 struct index;
-enum { INDEX_CONNECTIONS_MAX = 256 };
+enum { INDEX_CONNECTIONS_MAX = 256, BLIND_TAG = 32 };
 
 /* Open or create the file at `path` for at most `connections` threads at a time. `keys` must
  * outlive it. The index takes the keyring's vault id when it is new; UNPROCESSABLE when it is
@@ -27,11 +27,22 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
 void index_close(struct index *ix); /* NULL is fine */
 const struct keyring *index_keys(const struct index *ix);
 
-/* Together with its audit entry, "store" by `by`. Durable when it returns OK; o->seq is set.
- * CONTENDED and STORAGE_FULL: certainly not there; UNAVAILABLE: after a failed write the row may
- * still come to life when SQLite recovers its log. */
+/* Payloads may take that much of the disk, all together; 0: no limit. Before other threads. */
+void index_set_quota(struct index *ix, int64_t bytes);
+/* How much of it is left; UINT64_MAX without a quota. */
+enum status index_room(struct index *ix, uint64_t *room);
+
+/* By what a value is found again without standing in the index: an HMAC of it and its field's name,
+ * which is NUL-terminated. */
+void index_tag(const struct index *ix, const char *field, const void *value, size_t len,
+               uint8_t tag[BLIND_TAG]);
+
+/* Together with its audit entry, "store" by `by`. Durable when it returns OK; o->seq and o->key_id
+ * are set. `once`, or NULL, is a tag that stores one object only: DUPLICATE, and *o is that one,
+ * when it did. CONTENDED and STORAGE_FULL (also past the quota): certainly not there; UNAVAILABLE:
+ * after a failed write the row may still come to life when SQLite recovers its log. */
 enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
-                         const struct audit_by *by);
+                         const uint8_t *once, const struct audit_by *by);
 /* NOT_FOUND; CORRUPT when key or row fail their authentication. The caller wipes `data_key`. */
 enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
                        uint8_t data_key[KEY_SIZE]);
@@ -43,6 +54,10 @@ enum status index_delete(struct index *ix, const uint8_t id[OBJECT_ID], const st
  * seq set, for a row that fails its authentication. */
 enum status index_list(struct index *ix, int64_t after, int64_t limit,
                        void (*each)(void *ctx, const struct object *o, bool sound), void *ctx);
+/* The same of those that have this tag: their name's, index_tag("name"). */
+enum status index_search(struct index *ix, const uint8_t tag[BLIND_TAG], int64_t after,
+                         int64_t limit, void (*each)(void *ctx, const struct object *o, bool sound),
+                         void *ctx);
 
 /* Run `work` inside a write transaction, others' work before and after it in the same one. Durable
  * when it returns OK. Work that fails is rolled back, alone, and its status comes back; CONTENDED

@@ -32,6 +32,7 @@ struct keyring {
     uint8_t file_key[KEY_SIZE];
     uint8_t apikey_key[KEY_SIZE];
     uint8_t audit_key[KEY_SIZE];
+    uint8_t blind_key[KEY_SIZE];
     enum status (*read)(void *ctx, struct strbuf *out);
     void *read_ctx;
     struct ring *ring; /* `own`, also through a const keyring */
@@ -74,6 +75,7 @@ static struct keyring *keyring_alloc(const uint8_t root[KEY_SIZE])
     root_derive(root, "dicom-vault keyring v1", k->file_key);
     root_derive(root, "dicom-vault api keys v1", k->apikey_key);
     root_derive(root, "dicom-vault audit v1", k->audit_key);
+    root_derive(root, "dicom-vault blind index v1", k->blind_key);
     k->ring = &k->own;
     pthread_rwlock_init(&k->ring->lock, NULL);
     return k;
@@ -293,6 +295,11 @@ const uint8_t *keyring_apikey_key(const struct keyring *k)
 const uint8_t *keyring_audit_key(const struct keyring *k)
 {
     return k->audit_key;
+}
+
+const uint8_t *keyring_blind_key(const struct keyring *k)
+{
+    return k->blind_key;
 }
 
 enum status keyring_wrap(const struct keyring *k, uint32_t key_id, const uint8_t id[OBJECT_ID],

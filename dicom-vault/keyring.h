@@ -54,6 +54,8 @@ const uint8_t *keyring_vault_id(const struct keyring *k);
 const uint8_t *keyring_apikey_key(const struct keyring *k);
 /* HMAC key of the audit log, KEY_SIZE bytes. */
 const uint8_t *keyring_audit_key(const struct keyring *k);
+/* HMAC key of the blind indexes, KEY_SIZE bytes. */
+const uint8_t *keyring_blind_key(const struct keyring *k);
 
 /* Seal a data key under that key. Nonces are random, so that one key may wrap 2^32 times at the
  * most (NIST SP 800-38D, 8.3): the caller counts (wraps.h). CORRUPT when no key of that id is

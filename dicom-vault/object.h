@@ -20,7 +20,8 @@ enum {
 
 struct object {
     uint8_t id[OBJECT_ID];
-    int64_t seq; /* place in lists; given by the index */
+    int64_t seq;     /* place in lists; given by the index */
+    uint32_t key_id; /* of the key that wraps its data key; given by the index */
     uint64_t size;
     int64_t created_ms;
     uint8_t sha256[32];             /* of the plaintext */
@@ -41,7 +42,7 @@ void object_id_format(const uint8_t id[OBJECT_ID], char out[OBJECT_ID_HEX + 1]);
 bool object_name_valid(const char *name, size_t len);
 
 /* Row: version (1) || size (8) || created_ms (8) || sha256 (32) || name; integers big-endian.
- * Returns the length; `id` and `seq` are not part of it. */
+ * Returns the length; `id`, `seq` and `key_id` are not part of it. */
 size_t object_row_write(const struct object *o, uint8_t out[OBJECT_ROW_MAX]);
 /* CORRUPT for what object_row_write cannot have written. */
 enum status object_row_read(const uint8_t *row, size_t len, struct object *o);

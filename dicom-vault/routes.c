@@ -1,19 +1,22 @@
 #include "routes.h"
 #include "apikey.h"
+#include "chunked.h"
 #include "clock.h"
 #include "demo.h"
 #include "dicom-vault_embed.h"
+#include "digest.h"
 #include "disposition.h"
 #include "fault.h"
 #include "range.h"
 #include "refusals.h"
 #include "secret.h"
 #include "token.h"
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static http_handler get_page, get_files, get_file, delete_file, post_begin, post_file;
+static http_handler get_page, get_files, get_file, get_seal, delete_file, post_begin, post_file;
 static enum status post_chunk(struct http_request *req, const uint8_t *bytes, size_t len);
 static const struct body_stream file_body = {post_begin, post_chunk};
 
@@ -26,6 +29,7 @@ static const struct route table[] = {
     {POST, "/files", SCOPE_WRITE, NULL, BLOCKING, post_file, &file_body},
     {GET, "/files", SCOPE_READ, NULL, BLOCKING, get_files, NULL},
     {GET, "/files/{id}", SCOPE_READ, NULL, BLOCKING, get_file, NULL},
+    {GET, "/files/{id}/seal", SCOPE_READ, NULL, BLOCKING, get_seal, NULL},
     {DELETE, "/files/{id}", SCOPE_ADMIN, NULL, BLOCKING, delete_file, NULL},
     {POST, "/demo/flip/{id}", ANYONE, NULL, BLOCKING, demo_flip, NULL}, /* only with DEMO_FAULTS */
 };
@@ -58,10 +62,8 @@ static const struct {
     http_handler *handler;
     const char *action;
 } actions[] = {
-    {post_file, "store"},
-    {get_files, "list"},
-    {get_file, "read"},
-    {delete_file, "delete"},
+    {post_file, "store"}, {get_files, "list"},     {get_file, "read"},
+    {get_seal, "seal"},   {delete_file, "delete"},
 };
 
 static const char *action_of(const struct http_request *req)
@@ -161,6 +163,8 @@ static void format_etag(const struct object *o, char etag[67])
 
 /* --- POST /files ----------------------------------------------------------------------------- */
 
+enum { IDEMPOTENCY_KEY_MAX = 128 };
+
 struct post {
     struct upload *upload;
     char name[OBJECT_NAME_MAX + 1];
@@ -191,6 +195,46 @@ static enum status give_up_on_failure(struct http_request *req, enum status s)
     return recorded(req, NULL, s);
 }
 
+/* The body is not encoded, so that both fields say the same of it. */
+static enum status expect_digest(struct http_request *req, struct upload *u)
+{
+    static const char *const fields[] = {"Repr-Digest", "Content-Digest"};
+    uint8_t sha256[2][32];
+    bool found[2] = {false, false};
+    for (size_t i = 0; i < 2; i++) {
+        if (digest_parse(http_header(req, fields[i]), &found[i], sha256[i]) != STATUS_OK)
+            return http_fail(req, STATUS_BAD_REQUEST, "%s: want sha-256=:<base64>:", fields[i]);
+        if (found[i])
+            upload_expect(u, sha256[i]);
+    }
+    if (found[0] && found[1] && memcmp(sha256[0], sha256[1], 32) != 0)
+        return http_fail(req, STATUS_BAD_REQUEST, "Repr-Digest and Content-Digest differ");
+    return STATUS_OK;
+}
+
+/* A key is the caller's own: two callers may use the same one. */
+static enum status take_idempotency_key(struct http_request *req, struct upload *u)
+{
+    uint8_t tag[BLIND_TAG];
+    const char *key = http_header(req, "Idempotency-Key");
+    struct strbuf value = STRBUF_INIT;
+    if (!key)
+        return STATUS_OK;
+    size_t len = strlen(key);
+    for (size_t i = 0; i < len; i++)
+        if (key[i] <= ' ' || key[i] > '~')
+            len = 0;
+    if (len < 1 || len > IDEMPOTENCY_KEY_MAX)
+        return http_fail(req, STATUS_BAD_REQUEST,
+                         "Idempotency-Key must be 1 to %d printable characters without blanks",
+                         IDEMPOTENCY_KEY_MAX);
+    strbuf_addf(&value, "%s %s", http_principal(req)->id, key);
+    index_tag(store_index(store), "idempotency key", value.bytes, value.len, tag);
+    strbuf_release(&value);
+    upload_once(u, tag);
+    return STATUS_OK;
+}
+
 static enum status post_begin(struct http_request *req)
 {
     static const char *const none[] = {NULL};
@@ -202,6 +246,10 @@ static enum status post_begin(struct http_request *req)
         s = http_fail(req, STATUS_BAD_REQUEST, "Content-Disposition: malformed, or a bad name");
     if (s == STATUS_OK)
         s = upload_new(store, &post->upload);
+    if (s == STATUS_OK)
+        s = expect_digest(req, post->upload);
+    if (s == STATUS_OK)
+        s = take_idempotency_key(req, post->upload);
     return give_up_on_failure(req, s);
 }
 
@@ -217,7 +265,13 @@ static enum status post_file(struct http_request *req)
     struct post *post = http_state(req);
     struct object o;
     struct audit_by by = caller(req);
-    enum status s = give_up_on_failure(req, upload_finish(post->upload, post->name, &by, &o));
+    enum status s = upload_finish(post->upload, post->name, &by, &o);
+    if (s == STATUS_UNPROCESSABLE)
+        http_fail(req, s, "the body's SHA-256 is another than the digest field's");
+    if (s == STATUS_CONFLICT)
+        s = http_fail(req, STATUS_UNPROCESSABLE,
+                      "this Idempotency-Key was used for another file or name");
+    s = give_up_on_failure(req, s);
     if (s != STATUS_OK)
         return s;
     object_id_format(o.id, location + strlen(location));
@@ -250,30 +304,72 @@ static void add_to_page(void *ctx, const struct object *o, bool sound)
     page->last = o->seq;
 }
 
+/* The page, of all files or of those with this name. */
+static enum status find_files(const struct strbuf *name, bool named, int64_t after,
+                              struct page *page)
+{
+    uint8_t tag[BLIND_TAG];
+    struct index *ix = store_index(store);
+    if (!named)
+        return index_list(ix, after, page->limit + 1, add_to_page, page);
+    index_tag(ix, "name", name->bytes, name->len, tag);
+    return index_search(ix, tag, after, page->limit + 1, add_to_page, page);
+}
+
+/* Unreserved characters stay (RFC 3986, section 2.3). */
+static void percent_encode(struct strbuf *out, const struct strbuf *text)
+{
+    for (size_t i = 0; i < text->len; i++) {
+        char c = text->bytes[i];
+        if (isalnum((unsigned char)c) || (c && strchr("-._~", c)))
+            strbuf_addch(out, c);
+        else
+            strbuf_addf(out, "%%%02X", (unsigned char)c);
+    }
+}
+
+static void set_next_link(struct http_request *req, const struct page *page,
+                          const struct strbuf *name)
+{
+    struct strbuf link = STRBUF_INIT;
+    strbuf_addf(&link, "</files?limit=%lld&after=%lld", (long long)page->limit,
+                (long long)page->last);
+    if (name) {
+        strbuf_addstr(&link, "&name=");
+        percent_encode(&link, name);
+    }
+    strbuf_addstr(&link, ">; rel=\"next\"");
+    http_set_header(req, "Link", strbuf_cstr(&link));
+    strbuf_release(&link);
+}
+
 static enum status get_files(struct http_request *req)
 {
-    static const char *const known[] = {"limit", "after", NULL};
+    static const char *const known[] = {"limit", "after", "name", NULL};
     struct page page = {NULL, 0, 0, false};
+    struct strbuf name = STRBUF_INIT;
+    bool named = false;
     int64_t after;
     enum status s = http_query_only(req, known);
     if (s == STATUS_OK)
         s = http_query_int(req, "limit", 1, 1000, 100, &page.limit);
     if (s == STATUS_OK)
         s = http_query_int(req, "after", 0, INT64_MAX, 0, &after);
+    if (s == STATUS_OK)
+        s = http_query(req, "name", &name, &named);
     page.files = json_array();
     if (s == STATUS_OK)
-        s = index_list(store_index(store), after, page.limit + 1, add_to_page, &page);
+        s = find_files(&name, named, after, &page);
     s = recorded(req, NULL, s);
+    if (s == STATUS_OK && page.more)
+        set_next_link(req, &page, named ? &name : NULL);
+    strbuf_release(&name);
     if (s != STATUS_OK) {
         json_decref(page.files);
         return s;
     }
-    char next[24], link[96];
+    char next[24];
     snprintf(next, sizeof(next), "%lld", (long long)page.last);
-    snprintf(link, sizeof(link), "</files?limit=%lld&after=%s>; rel=\"next\"",
-             (long long)page.limit, next);
-    if (page.more)
-        http_set_header(req, "Link", link);
     return http_reply_json(
         req, 200, json_pack("{s:o, s:s?}", "files", page.files, "next", page.more ? next : NULL));
 }
@@ -351,7 +447,10 @@ static enum status open_file(struct http_request *req, const uint8_t id[OBJECT_I
 
 static void set_file_headers(struct http_request *req, const struct answer *a)
 {
+    char digest[DIGEST_FIELD];
+    digest_format(a->o.sha256, digest);
     http_set_header(req, "ETag", a->etag);
+    http_set_header(req, "Repr-Digest", digest);
     http_set_header(req, "Accept-Ranges", "bytes");
     if (a->range[0])
         http_set_header(req, "Content-Range", a->range);
@@ -376,6 +475,39 @@ static enum status get_file(struct http_request *req)
     http_set_header(req, "Cache-Control", "private, no-cache");
     return http_reply_stream(req, a.code, "application/octet-stream", a.len, read_file, a.d,
                              release_file);
+}
+
+static void add_hex(json_t *to, const char *name, const uint8_t *bytes, size_t len)
+{
+    struct strbuf hex = STRBUF_INIT;
+    hex_encode(&hex, bytes, len);
+    json_object_set_new(to, name, json_string(hex.bytes));
+    strbuf_release(&hex);
+}
+
+/* What a person may see of how a file is encrypted, to compare two of them. */
+static enum status get_seal(struct http_request *req)
+{
+    struct download *d = NULL;
+    struct object o;
+    uint8_t id[OBJECT_ID];
+    if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
+        return recorded(req, NULL, STATUS_NOT_FOUND);
+    enum status s = recorded(req, id, download_new(store, id, &o, &d));
+    if (s != STATUS_OK) {
+        download_free(d);
+        return s;
+    }
+    json_t *seal = json_pack(
+        "{s:s, s:I, s:I, s:I}", "format", "c2sp.org/chunked-encryption@v1, AES-256-GCM, SHA-512",
+        "key", (json_int_t)o.key_id, "chunks", (json_int_t)(o.size / CHUNKED_PLAIN + 1),
+        "stored_size", (json_int_t)chunked_file_size(o.size));
+    const uint8_t *header = download_header(d);
+    add_hex(seal, "id", id, OBJECT_ID);
+    add_hex(seal, "salt", header, CHUNKED_SALT);
+    add_hex(seal, "commitment", header + CHUNKED_SALT, CHUNKED_COMMITMENT);
+    download_free(d);
+    return http_reply_json(req, 200, seal);
 }
 
 static enum status delete_file(struct http_request *req)

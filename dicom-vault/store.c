@@ -31,6 +31,9 @@ struct upload {
     uint8_t data_key[KEY_SIZE];
     struct chunked_sealer *sealer;
     EVP_MD_CTX *hash;
+    uint64_t room; /* what the quota leaves, bytes on disk */
+    bool expected, once;
+    uint8_t expected_sha256[32], tag[BLIND_TAG];
 };
 
 enum { RUN = 16 }; /* chunks read at once */
@@ -41,6 +44,7 @@ struct download {
     uint64_t size;
     uint64_t at, end; /* plaintext still to give */
     struct chunked_opener *opener;
+    uint8_t header[CHUNKED_HEADER];
     bool damaged;
     uint64_t chunk; /* the one in `plain`, UINT64_MAX for none */
     uint8_t plain[CHUNKED_SEALED];
@@ -198,6 +202,11 @@ struct keyring *store_keys(const struct store *s)
     return s->keys;
 }
 
+void store_set_quota(struct store *s, int64_t bytes)
+{
+    index_set_quota(s->index, bytes);
+}
+
 const struct folder *store_folder(const struct store *s)
 {
     return &s->folder;
@@ -281,6 +290,8 @@ enum status upload_new(struct store *s, struct upload **out)
     u->fd = openat(s->folder.tmp, u->id, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     u->in_tmp = u->fd >= 0;
     enum status st = u->in_tmp ? write_all(u->fd, header, sizeof(header)) : folder_errno("create");
+    if (st == STATUS_OK)
+        st = index_room(s->index, &u->room);
     if (st != STATUS_OK) {
         upload_free(u);
         u = NULL;
@@ -320,6 +331,8 @@ enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len)
     uint8_t sealed[CHUNKED_ROOM(PIECE)];
     crypto_must(EVP_DigestUpdate(u->hash, bytes, len) == 1);
     u->object.size += len;
+    if (chunked_file_size(u->object.size) > u->room)
+        return STATUS_STORAGE_FULL;
     while (len > 0) {
         size_t n, take = len < PIECE ? len : PIECE;
         enum status st = chunked_seal(u->sealer, bytes, take, sealed, &n);
@@ -348,23 +361,44 @@ static enum status put_in_place(struct upload *u)
     return st;
 }
 
+static bool same_file(const struct object *a, const struct object *b)
+{
+    return memcmp(a->sha256, b->sha256, sizeof(a->sha256)) == 0 && strcmp(a->name, b->name) == 0;
+}
+
+void upload_expect(struct upload *u, const uint8_t sha256[32])
+{
+    u->expected = true;
+    memcpy(u->expected_sha256, sha256, 32);
+}
+
+void upload_once(struct upload *u, const uint8_t tag[BLIND_TAG])
+{
+    u->once = true;
+    memcpy(u->tag, tag, BLIND_TAG);
+}
+
 enum status upload_finish(struct upload *u, const char *name, const struct audit_by *by,
                           struct object *o)
 {
     uint8_t last[CHUNKED_SEALED];
+    crypto_must(EVP_DigestFinal_ex(u->hash, u->object.sha256, NULL) == 1);
+    if (u->expected && memcmp(u->object.sha256, u->expected_sha256, 32) != 0)
+        return STATUS_UNPROCESSABLE;
     enum status st = write_all(u->fd, last, chunked_seal_last(u->sealer, last));
     if (st == STATUS_OK)
         st = put_in_place(u);
     if (st != STATUS_OK)
         return st;
-    crypto_must(EVP_DigestFinal_ex(u->hash, u->object.sha256, NULL) == 1);
     u->object.created_ms = clock_unix_ms();
     snprintf(u->object.name, sizeof(u->object.name), "%s", name);
-    st = index_insert(u->store->index, &u->object, u->data_key, by);
-    if (st == STATUS_CONTENDED ||
+    *o = u->object;
+    st = index_insert(u->store->index, o, u->data_key, u->once ? u->tag : NULL, by);
+    if (st == STATUS_CONTENDED || st == STATUS_DUPLICATE ||
         st == STATUS_STORAGE_FULL) /* else the next start's sweep decides */
         unlinkat(folder_leaf(&u->store->folder, u->object.id), u->id, 0);
-    *o = u->object;
+    if (st == STATUS_DUPLICATE)
+        st = same_file(o, &u->object) ? STATUS_OK : STATUS_CONFLICT;
     return index_status(st);
 }
 
@@ -414,16 +448,15 @@ static enum status check_file(struct download *d, uint64_t size,
                               const uint8_t data_key[KEY_SIZE])
 {
     struct stat file;
-    uint8_t header[CHUNKED_HEADER];
     d->size = size;
     if (fstat(d->fd, &file) != 0)
         return folder_errno("fstat");
     if (!S_ISREG(file.st_mode) || (uint64_t)file.st_size != chunked_file_size(size))
         return damaged(d, "file length");
-    enum status st = read_at(d, 0, header, sizeof(header));
+    enum status st = read_at(d, 0, d->header, sizeof(d->header));
     if (st != STATUS_OK)
         return st;
-    if (chunked_opener_new(data_key, identity, OBJECT_IDENTITY, header, &d->opener) != STATUS_OK)
+    if (chunked_opener_new(data_key, identity, OBJECT_IDENTITY, d->header, &d->opener) != STATUS_OK)
         return damaged(d, "header");
     return load_chunk(d, size / CHUNKED_PLAIN); /* the last: an empty one is never read again */
 }
@@ -478,6 +511,11 @@ void download_free(struct download *d)
     free(d->sealed);
     secret_wipe(d, sizeof(*d));
     free(d);
+}
+
+const uint8_t *download_header(const struct download *d)
+{
+    return d->header;
 }
 
 enum status download_range(struct download *d, uint64_t first, uint64_t len)

@@ -34,6 +34,10 @@ enum status store_save_keyring(struct store *s);
 /* Remove the payload of an object that has no row, after a backup that is under way; what fails is
  * swept at the next start. */
 void store_unlink(struct store *s, const uint8_t id[OBJECT_ID]);
+/* Payloads may take that many bytes of the disk, all together; 0: no limit. Before other threads.
+ */
+void store_set_quota(struct store *s, int64_t bytes);
+
 /* NOT_FOUND. Durable, and in the audit log as done by `by`, when it returns OK; downloads under way
  * go on. */
 enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by);
@@ -51,8 +55,14 @@ enum status upload_new(struct store *s, struct upload **out);
 void upload_free(struct upload *u);
 /* As upload_new, TOO_LARGE too; after a failure only upload_free is left to call. */
 enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len);
+/* Finish only what has this SHA-256; UNPROCESSABLE otherwise. */
+void upload_expect(struct upload *u, const uint8_t sha256[32]);
+/* Store one file only under `tag` (index_tag). */
+void upload_once(struct upload *u, const uint8_t tag[BLIND_TAG]);
 /* Commit, with the audit entry. `name` is "" or valid (object_name_valid). `o` is what the index
- * now has. */
+ * now has. When an earlier upload had the
+ * tag nothing is stored: OK with *o that one, when it is the same file under the same name, else
+ * CONFLICT. */
 enum status upload_finish(struct upload *u, const char *name, const struct audit_by *by,
                           struct object *o);
 
@@ -64,6 +74,8 @@ struct download;
 enum status download_new(struct store *s, const uint8_t id[OBJECT_ID], struct object *o,
                          struct download **out);
 void download_free(struct download *d); /* wipes; NULL is fine */
+/* The payload's header, as it stands on disk: salt and commitment. */
+const uint8_t *download_header(const struct download *d);
 /* Read bytes first to first + len - 1, all inside the object. The first chunk is opened now, so
  * that damage to it is known before the reply begins. */
 enum status download_range(struct download *d, uint64_t first, uint64_t len);

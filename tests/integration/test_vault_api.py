@@ -15,6 +15,7 @@ SCOPES = {  # written down here once more, apart from the server's own table
     ("HEAD", "/files"): "read",
     ("GET", "/files/{id}"): "read",
     ("HEAD", "/files/{id}"): "read",
+    ("GET", "/files/{id}/seal"): "read",
     ("DELETE", "/files/{id}"): "admin",
 }
 PUBLIC = ("/", "/app.js", "/style.css", "/openapi.json", "/healthz", "/readyz", "/metrics")

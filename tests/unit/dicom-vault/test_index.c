@@ -29,7 +29,7 @@ static struct object object(uint8_t first, const char *name)
 static void put(struct index *ix, uint8_t first, const char *name)
 {
     struct object o = object(first, name);
-    assert_int_equal(index_insert(ix, &o, data_key, &tester), STATUS_OK);
+    assert_int_equal(index_insert(ix, &o, data_key, NULL, &tester), STATUS_OK);
 }
 
 static enum status find(struct index *ix, uint8_t first)
@@ -60,9 +60,9 @@ static void keeps_what_was_put(void **state)
     bool there;
     memset(o.sha256, 0xAA, sizeof(o.sha256));
     assert_int_equal(find(ix, 7), STATUS_NOT_FOUND);
-    assert_int_equal(index_insert(ix, &o, data_key, &tester), STATUS_OK);
+    assert_int_equal(index_insert(ix, &o, data_key, NULL, &tester), STATUS_OK);
     assert_int_equal(o.seq, 1);
-    assert_int_equal(index_insert(ix, &o, data_key, &tester), STATUS_DUPLICATE);
+    assert_int_equal(index_insert(ix, &o, data_key, NULL, &tester), STATUS_DUPLICATE);
     index_close(ix);
     ix = open_index(keys);
     assert_int_equal(index_find(ix, o.id, &found, key), STATUS_OK);
@@ -114,7 +114,7 @@ static void lists_in_order(void **state)
     /* A number is never given twice, so a reader who follows the list misses nothing. */
     struct object last = object(5, "");
     assert_int_equal(index_delete(ix, last.id, &tester), STATUS_OK);
-    assert_int_equal(index_insert(ix, &last, data_key, &tester), STATUS_OK);
+    assert_int_equal(index_insert(ix, &last, data_key, NULL, &tester), STATUS_OK);
     assert_int_equal(last.seq, 6);
     index_close(ix);
     keyring_free(keys);
