@@ -81,10 +81,8 @@ static void *work(void *arg)
         pthread_mutex_lock(&v->lock);
         v->objects += s == STATUS_OK;
         v->bytes += s == STATUS_OK ? size : 0;
-        if (s == STATUS_CORRUPT)
-            report(v, "damaged", id);
-        else if (s != STATUS_OK && s != STATUS_NOT_FOUND) /* deleted since it was listed */
-            v->failure = s;
+        if (s != STATUS_OK && s != STATUS_NOT_FOUND) /* deleted since it was listed */
+            report(v, s == STATUS_CORRUPT ? "damaged" : "unreadable", id);
         pthread_mutex_unlock(&v->lock);
     }
     free(piece);

@@ -54,6 +54,17 @@ def test_each_kind_of_damage(vault, threads):
     assert last == f"602 files of {2 * 300_000 + 600 * 5} bytes are sound, 6 are not"
 
 
+def test_what_cannot_be_read_stops_nothing(vault):
+    """As a bad sector would: an error of the system, not of the bytes."""
+    vault.start()
+    first, last = vault.put(b"1"), vault.put(b"2")
+    vault.disk.path(first).unlink()
+    vault.disk.path(first).symlink_to(vault.disk.path(last))
+    done = vault.command("verify", "--threads", "1", check=False)
+    assert done.returncode == 1
+    assert done.stdout == f"unreadable {first}\n1 files of 1 bytes are sound, 1 are not\n"
+
+
 def test_a_deleted_file_that_is_back(vault):
     """Row and blob put back from an old copy, the audit log left as it was."""
     vault.start()
