@@ -1,12 +1,8 @@
 """Why another IV every time?"""
 
 import os
-import secrets
 import struct
-import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 import zlib
 from pathlib import Path
 
@@ -14,11 +10,10 @@ import gcm
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from harness import server
 from frame import BUILD, Proof
+from vault import HEADER, Vault
 
 SIDE = 256
-HEADER = 56  # of a stored file: salt and commitment
 BLOCK = 16
 
 
@@ -58,42 +53,6 @@ def xor(a, b):
 def encrypt(mode, plain, key):
     encryptor = Cipher(algorithms.AES(key), mode).encryptor()
     return encryptor.update(plain) + encryptor.finalize()
-
-
-class Vault:
-    """The real one, on a folder of its own."""
-
-    def __init__(self, folder):
-        root = folder / "root.key"
-        root.write_text(secrets.token_hex(32))
-        self.data = folder / "vault"
-        env = {"VAULT_DATA": str(self.data), "VAULT_ROOT_KEY_FILE": str(root)}
-        for words, name in ((["init"], None), (["apikey", "--scope", "read,write"], "key")):
-            said = subprocess.run([server.binary("dicom-vault", "release"), *words], env=env,
-                                  check=True, text=True, stdout=subprocess.PIPE).stdout.strip()
-            if name:
-                self.key = said
-        self.server = server.Server("dicom-vault", env, folder / "server", (), "release").start()
-
-    def request(self, method, path, body=None):
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/octet-stream"}
-        request = urllib.request.Request(self.server.url + path, body, headers, method=method)
-        with urllib.request.urlopen(request) as reply:
-            return reply.read()
-
-    def put(self, content):
-        text = self.request("POST", "/files", content).decode()
-        return text.split('"id"')[1].split('"')[1]
-
-    def get(self, file):
-        """None when it refuses."""
-        try:
-            return self.request("GET", f"/files/{file}")
-        except (urllib.error.HTTPError, OSError):
-            return None
-
-    def path(self, file):
-        return self.data / "blobs" / file[0] / file[1] / file
 
 
 def pictures(proof):
