@@ -41,15 +41,60 @@ enum status changes_add(struct db_conn *c, int64_t student, struct changes *out)
                    SQL(SQL_I64(student), SQL_I64(gen)), NULL);
 }
 
-enum status changes_add_course(struct db_conn *c, int64_t course, struct changes *out)
+#define IDS                                                                                        \
+    "JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$')) j STRAIGHT_JOIN users u ON u.id = j.id"
+
+static enum status read_generations(struct db_conn *c, struct sql_value ids, size_t n,
+                                    struct changes *out)
 {
     struct db_rows *rows;
+    size_t found = 0;
+    enum status st = db_query(c, "SELECT u.id, u.attendance_gen FROM " IDS, SQL(ids), &rows);
+    for (; db_next(rows); found++)
+        append(out, db_i64(rows, 0), db_i64(rows, 1));
+    db_rows_free(rows);
+    return !st && found != n ? STATUS_NOT_FOUND : st;
+}
+
+enum status changes_add_many(struct db_conn *c, const int64_t *students, size_t n,
+                             struct changes *out)
+{
+    struct strbuf text = STRBUF_INIT;
+    for (size_t i = 0; i < n; i++)
+        strbuf_addf(&text, "%c%lld", i ? ',' : '[', (long long)students[i]);
+    strbuf_addstr(&text, n ? "]" : "[]");
+    const struct sql_value ids = SQL_TEXT(text.bytes);
+    enum status st =
+        db_exec(c, "UPDATE " IDS " SET u.attendance_gen = u.attendance_gen + 1", SQL(ids), NULL);
+    if (!st)
+        st = db_exec(c,
+                     "INSERT INTO pending_invalidations (student_id, gen, noted_at)"
+                     " SELECT u.id, u.attendance_gen, NOW(3) FROM " IDS
+                     " ON DUPLICATE KEY UPDATE gen = VALUES(gen), noted_at = VALUES(noted_at)",
+                     SQL(ids), NULL);
+    if (!st)
+        st = read_generations(c, ids, n, out);
+    strbuf_release(&text);
+    return st;
+}
+
+enum status changes_add_course(struct db_conn *c, int64_t course, struct changes *out)
+{
+    enum { STUDENTS_MAX = 100000 };
+    struct db_rows *rows;
+    int64_t *students = NULL;
+    size_t n = 0;
     enum status st = db_query(
         c, "SELECT student_id FROM enrolments WHERE course_id = ? ORDER BY student_id LIMIT 100000",
         SQL(SQL_I64(course)), &rows);
-    while (!st && db_next(rows))
-        st = changes_add(c, db_i64(rows, 0), out);
+    if (!st)
+        students = xcalloc(STUDENTS_MAX, sizeof(students[0]));
+    while (db_next(rows) && n < STUDENTS_MAX)
+        students[n++] = db_i64(rows, 0);
     db_rows_free(rows);
+    if (!st)
+        st = changes_add_many(c, students, n, out);
+    free(students);
     return st;
 }
 

@@ -25,6 +25,10 @@ void changes_release(struct changes *list);
 /* Advance the generation of a student (or anybody, by users.id); their row is then locked, so that
  * changes of one student follow each other. NOT_FOUND: no such user. */
 enum status changes_add(struct db_conn *c, int64_t student, struct changes *out);
+/* The same for many at once, by three statements however many they are; give them in the order of
+ * their ids, so that two such transactions do not wait in a circle. */
+enum status changes_add_many(struct db_conn *c, const int64_t *students, size_t n,
+                             struct changes *out);
 /* The same for everybody enrolled in a course, in the order of their ids. */
 enum status changes_add_course(struct db_conn *c, int64_t course, struct changes *out);
 

@@ -165,8 +165,8 @@ static enum status try_code(struct db_conn *c, struct check_in *attempt)
     if (attempt->outcome != CHECK_IN_DONE)
         return STATUS_OK;
     attempt->mark = check_in_mark(wall.starts_ms, wall.now_ms);
-    return mark_write(c, attempt->session, attempt->student, attempt->mark, attempt->student,
-                      &attempt->changes);
+    const struct mark_entry entry = {"", attempt->mark, attempt->student};
+    return marks_write(c, attempt->session, &entry, 1, attempt->student, &attempt->changes);
 }
 
 static enum status try_all(struct db_conn *c, void *ctx)

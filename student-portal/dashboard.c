@@ -18,12 +18,12 @@
     FIGURE("marked_today", "SELECT COUNT(*) FROM attendance a JOIN class_sessions s"               \
                            " ON s.id = a.session_id WHERE s.starts_at >= UTC_DATE()"               \
                            " AND s.starts_at < UTC_DATE() + INTERVAL 1 DAY")                       \
-    FIGURE("below_75", "SELECT COUNT(DISTINCT student_id) FROM (SELECT a.student_id"               \
-                       " FROM attendance a JOIN class_sessions s ON s.id = a.session_id"           \
-                       " JOIN enrolments e ON e.student_id = a.student_id"                         \
-                       "  AND e.course_id = s.course_id"                                           \
-                       " WHERE a.mark <> 'excused' GROUP BY a.student_id, s.course_id"             \
-                       " HAVING SUM(a.mark <> 'absent') * 100 < COUNT(*) * 75) flagged")
+    FIGURE("below_75",                                                                             \
+           "SELECT COUNT(DISTINCT f.student_id) FROM (SELECT a.student_id, s.course_id"            \
+           " FROM attendance a JOIN class_sessions s ON s.id = a.session_id"                       \
+           " WHERE a.mark <> 'excused' GROUP BY a.student_id, s.course_id"                         \
+           " HAVING SUM(a.mark <> 'absent') * 100 < COUNT(*) * 75) f"                              \
+           " JOIN enrolments e ON e.student_id = f.student_id AND e.course_id = f.course_id")
 
 #define NAME(name, sql) name,
 static const char *const names[] = {FIGURES(NAME)};

@@ -5,6 +5,7 @@
 #include "password.h"
 #include "portal.h"
 #include "secret.h"
+#include "user_view.h"
 #include "users_db.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -85,6 +86,13 @@ static void upgrade_hash(const struct attempt *a)
         users_rehash(portal.db, a->user.id, a->hash, hash);
 }
 
+static json_t *me_json(const struct user *user, const char *csrf)
+{
+    json_t *me = user_view(user, ONESELF);
+    json_object_set_new(me, "csrf_token", json_string(csrf));
+    return me;
+}
+
 /* A new session always, never one that came with the request: nobody can plant the id. */
 static enum status log_in(struct http_request *req, const struct user *user)
 {
@@ -99,10 +107,7 @@ static enum status log_in(struct http_request *req, const struct user *user)
     session_csrf(id, csrf);
     secret_wipe(id, sizeof(id));
     log_info("login", F("account", (const char *)user->account));
-    return http_reply_json(req, 200,
-                           json_pack("{s:s, s:s, s:s, s:s}", "account", user->account, "name",
-                                     user->name, "role", role_name(user->role), "csrf_token",
-                                     csrf));
+    return http_reply_json(req, 200, me_json(user, csrf));
 }
 
 /* On the hashing pool. */
@@ -177,8 +182,5 @@ enum status get_me(struct http_request *req)
         return st;
     session_csrf(id, csrf);
     secret_wipe(id, sizeof(id));
-    return http_reply_json(req, 200,
-                           json_pack("{s:s, s:s, s:s, s:s}", "account", user->account, "name",
-                                     user->name, "role", role_name(user->role), "csrf_token",
-                                     csrf));
+    return http_reply_json(req, 200, me_json(user, csrf));
 }

@@ -1,22 +1,24 @@
-/* Marks in the database. Every mark there ever is goes through mark_write, which advances the
+/* Marks in the database. Every mark there ever is goes through marks_write, which advances the
  * student's generation in the mark's own transaction. Worker threads only. */
 #pragma once
 #include "attendance.h"
 #include "audit.h"
 #include "changes.h"
 
-/* Inside a transaction. The student is enrolled in the session's course: the caller has looked. */
-enum status mark_write(struct db_conn *c, int64_t session, int64_t student, enum mark mark,
-                       int64_t by, struct changes *changes);
+struct mark_entry {
+    const char *student; /* account */
+    enum mark mark;
+    int64_t id; /* users.id; out of marks_set, 0: not enrolled in the session's course */
+};
+/* Inside a transaction. The students, in the order of their ids, are enrolled in the session's
+ * course: the caller has looked. */
+enum status marks_write(struct db_conn *c, int64_t session, const struct mark_entry *at, size_t n,
+                        int64_t by, struct changes *changes);
 
 /* Marks of one session, by its teacher. */
 struct marks {
     int64_t session;
-    struct mark_entry {
-        const char *student; /* account */
-        enum mark mark;
-        int64_t id; /* out: users.id; 0: not enrolled in the session's course */
-    } * at;
+    struct mark_entry *at;
     size_t n;
     struct audit_actor by;
     struct changes changes; /* out: what to publish; the caller's to release */
