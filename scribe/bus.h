@@ -1,5 +1,6 @@
-/* The bus between servers: Redis publish/subscribe, one channel a room. It makes delivery quick
- * and nothing more: every server also asks the history, so that what the bus loses comes late. */
+/* The bus between servers: Redis publish/subscribe, one channel a room and one a user. It makes
+ * delivery quick and nothing more: for messages and membership every server also asks the history,
+ * so that what the bus loses comes late. */
 #pragma once
 #include "status.h"
 #include "strbuf.h"
@@ -9,11 +10,28 @@
 
 struct bus;
 
+enum bus_kind {
+    BUS_MESSAGE, /* of a room; number: its seq, bytes: its JSON */
+    BUS_MEMBERS, /* a room's membership changed; number: its version */
+    BUS_TYPING,  /* in a room; bytes: who types. Not heard by its publisher, as the next */
+    BUS_USER,    /* bytes: JSON for every connection of a user */
+    BUS_KINDS
+};
+
+struct bus_event {
+    enum bus_kind kind;
+    const char *name; /* of the room or the user */
+    int64_t number;
+    const char *bytes; /* not NUL-terminated */
+    size_t len;
+};
+
 /* On the subscriber's thread; must not block. */
 struct bus_events {
-    void (*message)(void *ctx, const char *room, int64_t seq, const char *json, size_t len);
-    void (*up)(void *ctx, bool up);                  /* up: all rooms are subscribed again */
-    void (*subscribed)(void *ctx, const char *room); /* what comes from now on arrives */
+    void (*event)(void *ctx, const struct bus_event *e);
+    void (*up)(void *ctx, bool up); /* up: everything is subscribed again */
+    /* What comes from now on arrives. */
+    void (*subscribed)(void *ctx, const char *room);
     void *ctx;
 };
 
@@ -22,8 +40,8 @@ struct bus_events {
 enum status bus_new(const char *url, const struct bus_events *events, struct bus **out,
                     struct strbuf *why);
 void bus_free(struct bus *bus); /* no event comes after */
-/* Tell the other servers about a message that is in history. Returns at once; lost when Redis is
- * away or slow. Any thread, as the next two. */
-void bus_publish(struct bus *bus, const char *room, int64_t seq, const char *json, size_t len);
-void bus_subscribe(struct bus *bus, const char *room);
-void bus_unsubscribe(struct bus *bus, const char *room);
+/* Tell the other servers. Returns at once; lost when Redis is away or slow. Any thread, as the
+ * next two, where `kind` says whether it is a room's channel or a user's. */
+void bus_publish(struct bus *bus, const struct bus_event *e);
+void bus_subscribe(struct bus *bus, enum bus_kind kind, const char *name);
+void bus_unsubscribe(struct bus *bus, enum bus_kind kind, const char *name);

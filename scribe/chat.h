@@ -14,11 +14,14 @@ struct chat;
 struct chat_options {
     const char *history_url, *redis_url; /* redis_url may be "" */
     const char *token_key;
-    const char *server;   /* this one's name, for welcome */
-    size_t queue_bytes;   /* of a session */
-    size_t history_queue; /* jobs that may wait for the history */
-    int64_t hello_ms;     /* a connection's time to say hello */
-    int64_t heartbeat_s;  /* between pings, for welcome */
+    const char *server;                  /* this one's name, for welcome */
+    size_t queue_bytes;                  /* of a session */
+    size_t history_queue;                /* jobs that may wait for the history */
+    int64_t hello_ms;                    /* a connection's time to say hello */
+    int64_t heartbeat_s;                 /* between pings, for welcome */
+    int64_t slow_ms;                     /* a session that takes nothing for so long is ended */
+    int64_t rate;                        /* messages of a session a second; twice as many at once */
+    size_t user_connections, room_limit; /* sessions of a user, users of a room at most */
 };
 
 enum { CHAT_TICK_MS = 100 };

@@ -1,5 +1,5 @@
-/* The history: where messages last, and read markers. One small interface, a driver for each
- * store, chosen by the URL's scheme.
+/* The history: where messages, rooms, members and read markers last. One small interface, a driver
+ * for each store, chosen by the URL's scheme.
  *
  * The store keeps two promises that everything rests on: no two messages of a room have the same
  * seq, and no two of a room and sender have the same client id. sequence.c makes gapless
@@ -27,6 +27,18 @@ typedef bool history_row(void *ctx, const struct message *m);
 struct room_head {
     char room[NAME_MAX_LEN + 1];
     int64_t head;
+    int64_t version; /* of its membership */
+};
+/* A member's view of a room. */
+struct membership {
+    char room[NAME_MAX_LEN + 1];
+    bool private;
+    int64_t head, marker; /* marker -1: invited, and not joined yet */
+    int64_t version;
+};
+/* What somebody does to somebody's membership. */
+struct member_change {
+    const char *room, *by, *user;
 };
 
 struct history_driver {
@@ -56,15 +68,30 @@ struct history_driver {
     enum status (*mark_own)(struct history *h, struct message *const *batch, size_t n);
 
     enum status (*page)(struct history *h, const struct page_query *q, history_row *row, void *ctx);
-    /* Raise each head to the room's, when that is higher. */
+    /* Raise each head and each version to the room's, when that is higher. */
     enum status (*heads)(struct history *h, struct room_head *rooms, size_t n);
-    /* The room's head and the user's marker; at a user's first join the marker is set to the head.
-     */
-    enum status (*join)(struct history *h, const char *room, const char *user, int64_t *head,
-                        int64_t *marker);
-    /* Move the marker forward to `seq`, never back; *marker is where it stands then. */
+    /* Move the marker forward to `seq`, never back; *marker is where it stands then. NOT_FOUND: no
+     * member. */
     enum status (*mark)(struct history *h, const char *room, const char *user, int64_t seq,
                         int64_t *marker);
+
+    /* A new room of this owner, who is its first member. CONFLICT: the name is taken. */
+    enum status (*create)(struct history *h, const char *room, const char *owner, bool private);
+    /* Become a member, or come again; a room that is unknown is created, public. The first join
+     * sets the marker to the head. NOT_FOUND: private, and not invited. FORBIDDEN: removed. */
+    enum status (*join)(struct history *h, const char *room, const char *user,
+                        struct membership *out);
+    /* Each raises the version. Members invite: NOT_FOUND for others where the room is private or
+     * unknown, else FORBIDDEN. Its owner removes others, anybody themself: a removed user comes
+     * back by invitation only, who left by themself freely when the room is public. */
+    enum status (*invite)(struct history *h, const struct member_change *c, int64_t *version);
+    enum status (*remove)(struct history *h, const struct member_change *c, int64_t *version);
+    /* Which of `n` users are members. */
+    enum status (*members)(struct history *h, const char *room, char (*users)[NAME_MAX_LEN + 1],
+                           size_t n, bool *are);
+    /* The rooms that the user is in, by name, those behind `after` ("": all), *n at most. */
+    enum status (*rooms)(struct history *h, const char *user, const char *after,
+                         struct membership *out, size_t *n);
 };
 
 extern const struct history_driver history_mongo, history_sqlite;

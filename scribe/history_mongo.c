@@ -1,29 +1,20 @@
 /* History in MongoDB, or a server of its protocol: mongodb://host/database.
  *
  * Collections: `messages` {room, seq, sender, client_id, at, text}, unique by {room, seq} and by
- * {room, sender, client_id}; `markers` {_id: "room/user", seq}. Writes wait for the majority's
+ * {room, sender, client_id}; those of history_mongo_rooms.c. Writes wait for the majority's
  * journals. What clients get to see is read with read concern majority, so that it cannot vanish
  * in a failover; the head to number from is read without, since a place may be taken though it
  * is not durable yet. */
-#include "history.h"
+#include "history_mongo.h"
 #include "log.h"
-#include <mongoc/mongoc.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { SELECTION_MS = 2000, SOCKET_MS = 5000, DUPLICATE_KEY = 11000, HEADS_MAX = 10000 };
-enum { MARKER_ID_SIZE = 2 * NAME_MAX_LEN + 2 };
 
 struct store {
     mongoc_client_pool_t *pool;
     char *database;
-};
-
-struct history {
-    struct store *store;
-    mongoc_client_t *client;
-    mongoc_database_t *database;
-    mongoc_collection_t *messages, *messages_local, *markers;
 };
 
 /* --- the store ------------------------------------------------------------------------------ */
@@ -93,24 +84,30 @@ static bool command(struct history *h, bson_t *command, bson_error_t *error)
     return done;
 }
 
-static bool create_index(struct history *h, const char *name, bson_t *key, bson_error_t *error)
-{
-    bson_t *create =
-        BCON_NEW("createIndexes", "messages", "indexes", "[", "{", "name", BCON_UTF8(name), "key",
-                 BCON_DOCUMENT(key), "unique", BCON_BOOL(true), "}", "]");
-    bson_destroy(key);
-    return command(h, create, error);
-}
-
 /* One a command: FerretDB 1.24 panics at two that it has already. */
 static bool create_indexes(struct history *h, bson_error_t *error)
 {
-    return create_index(h, "room_seq", BCON_NEW("room", BCON_INT32(1), "seq", BCON_INT32(1)),
-                        error) &&
-           create_index(
-               h, "room_sender_client_id",
-               BCON_NEW("room", BCON_INT32(1), "sender", BCON_INT32(1), "client_id", BCON_INT32(1)),
-               error);
+    static const struct {
+        const char *collection, *name, *fields[3];
+        bool unique;
+    } indexes[] = {
+        {"messages", "room_seq", {"room", "seq"}, true},
+        {"messages", "room_sender_client_id", {"room", "sender", "client_id"}, true},
+        {"members", "user_room", {"user", "room"}, false},
+    };
+    bool done = true;
+    for (size_t i = 0; done && i < sizeof(indexes) / sizeof(indexes[0]); i++) {
+        bson_t *key = bson_new();
+        for (size_t f = 0; f < 3 && indexes[i].fields[f]; f++)
+            BSON_APPEND_INT32(key, indexes[i].fields[f], 1);
+        done = command(h,
+                       BCON_NEW("createIndexes", BCON_UTF8(indexes[i].collection), "indexes", "[",
+                                "{", "name", BCON_UTF8(indexes[i].name), "key", BCON_DOCUMENT(key),
+                                "unique", BCON_BOOL(indexes[i].unique), "}", "]"),
+                       error);
+        bson_destroy(key);
+    }
+    return done;
 }
 
 static void set_concerns(struct history *h)
@@ -120,10 +117,11 @@ static void set_concerns(struct history *h)
     mongoc_write_concern_set_journal(durable, true);
     mongoc_read_concern_t *majority = mongoc_read_concern_new();
     mongoc_read_concern_set_level(majority, MONGOC_READ_CONCERN_LEVEL_MAJORITY);
-    mongoc_collection_set_write_concern(h->messages, durable);
-    mongoc_collection_set_write_concern(h->markers, durable);
-    mongoc_collection_set_read_concern(h->messages, majority);
-    mongoc_collection_set_read_concern(h->markers, majority);
+    mongoc_collection_t *const all[] = {h->messages, h->rooms, h->members};
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        mongoc_collection_set_write_concern(all[i], durable);
+        mongoc_collection_set_read_concern(all[i], majority);
+    }
     mongoc_write_concern_destroy(durable);
     mongoc_read_concern_destroy(majority);
 }
@@ -132,7 +130,8 @@ static void close_client(struct history *h)
 {
     mongoc_collection_destroy(h->messages);
     mongoc_collection_destroy(h->messages_local);
-    mongoc_collection_destroy(h->markers);
+    mongoc_collection_destroy(h->rooms);
+    mongoc_collection_destroy(h->members);
     mongoc_database_destroy(h->database);
     mongoc_client_pool_push(h->store->pool, h->client);
     free(h);
@@ -148,7 +147,8 @@ static enum status open_client(void *ctx, struct history **out, struct strbuf *w
     h->database = mongoc_client_get_database(h->client, store->database);
     h->messages = mongoc_database_get_collection(h->database, "messages");
     h->messages_local = mongoc_database_get_collection(h->database, "messages");
-    h->markers = mongoc_database_get_collection(h->database, "markers");
+    h->rooms = mongoc_database_get_collection(h->database, "rooms");
+    h->members = mongoc_database_get_collection(h->database, "members");
     set_concerns(h);
     if (create_indexes(h, &error)) {
         *out = h;
@@ -159,7 +159,7 @@ static enum status open_client(void *ctx, struct history **out, struct strbuf *w
     return STATUS_UNAVAILABLE;
 }
 
-static enum status unavailable(const char *what, const bson_error_t *error)
+enum status mongo_unavailable(const char *what, const bson_error_t *error)
 {
     log_debug("history_failed", F("what", what), F("why", error->message));
     return STATUS_UNAVAILABLE;
@@ -169,16 +169,13 @@ static enum status ping(struct history *h)
 {
     bson_error_t error;
     return command(h, BCON_NEW("ping", BCON_INT32(1)), &error) ? STATUS_OK
-                                                               : unavailable("ping", &error);
+                                                               : mongo_unavailable("ping", &error);
 }
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-typedef bool document_row(void *ctx, const bson_t *document);
-
-/* Takes `filter` and `opts` over. */
-static enum status each(mongoc_collection_t *collection, bson_t *filter, bson_t *opts,
-                        document_row *row, void *ctx)
+enum status mongo_each(mongoc_collection_t *collection, bson_t *filter, bson_t *opts,
+                       document_row *row, void *ctx)
 {
     const bson_t *document;
     bson_error_t error;
@@ -189,43 +186,43 @@ static enum status each(mongoc_collection_t *collection, bson_t *filter, bson_t 
     mongoc_cursor_destroy(cursor);
     bson_destroy(filter);
     bson_destroy(opts);
-    return failed ? unavailable("find", &error) : STATUS_OK;
+    return failed ? mongo_unavailable("find", &error) : STATUS_OK;
 }
 
-static int64_t get_int(const bson_t *document, const char *name)
+int64_t mongo_int(const bson_t *document, const char *name)
 {
     bson_iter_t it;
     return bson_iter_init_find(&it, document, name) ? bson_iter_as_int64(&it) : 0;
 }
 
-static const char *get_text(const bson_t *document, const char *name)
+const char *mongo_text(const bson_t *document, const char *name)
 {
     bson_iter_t it;
     bool found = bson_iter_init_find(&it, document, name) && BSON_ITER_HOLDS_UTF8(&it);
     return found ? bson_iter_utf8(&it, NULL) : "";
 }
 
-static bool take_seq(void *ctx, const bson_t *document)
+bool mongo_take_seq(void *ctx, const bson_t *document)
 {
-    *(int64_t *)ctx = get_int(document, "seq");
+    *(int64_t *)ctx = mongo_int(document, "seq");
     return false;
 }
 
 static enum status head(struct history *h, const char *room, int64_t *out)
 {
     *out = 0;
-    return each(h->messages_local, BCON_NEW("room", BCON_UTF8(room)),
-                BCON_NEW("sort", "{", "seq", BCON_INT32(-1), "}", "limit", BCON_INT64(1)), take_seq,
-                out);
+    return mongo_each(h->messages_local, BCON_NEW("room", BCON_UTF8(room)),
+                      BCON_NEW("sort", "{", "seq", BCON_INT32(-1), "}", "limit", BCON_INT64(1)),
+                      mongo_take_seq, out);
 }
 
 static enum status find(struct history *h, const struct message *m, int64_t *seq)
 {
     *seq = 0;
-    return each(h->messages,
-                BCON_NEW("room", BCON_UTF8(m->room), "sender", BCON_UTF8(m->sender), "client_id",
-                         BCON_UTF8(m->client_id)),
-                BCON_NEW("limit", BCON_INT64(1)), take_seq, seq);
+    return mongo_each(h->messages,
+                      BCON_NEW("room", BCON_UTF8(m->room), "sender", BCON_UTF8(m->sender),
+                               "client_id", BCON_UTF8(m->client_id)),
+                      BCON_NEW("limit", BCON_INT64(1)), mongo_take_seq, seq);
 }
 
 struct page_rows {
@@ -238,14 +235,14 @@ static bool take_message(void *ctx, const bson_t *document)
     const struct page_rows *rows = ctx;
     bson_iter_t it;
     const struct message m = {
-        .room = get_text(document, "room"),
-        .seq = get_int(document, "seq"),
-        .sender = get_text(document, "sender"),
-        .client_id = get_text(document, "client_id"),
+        .room = mongo_text(document, "room"),
+        .seq = mongo_int(document, "seq"),
+        .sender = mongo_text(document, "sender"),
+        .client_id = mongo_text(document, "client_id"),
         .at_ms = bson_iter_init_find(&it, document, "at") && BSON_ITER_HOLDS_DATE_TIME(&it)
                      ? bson_iter_date_time(&it)
                      : 0,
-        .text = get_text(document, "text"),
+        .text = mongo_text(document, "text"),
     };
     return rows->row(rows->ctx, &m);
 }
@@ -253,12 +250,12 @@ static bool take_message(void *ctx, const bson_t *document)
 static enum status page(struct history *h, const struct page_query *q, history_row *row, void *ctx)
 {
     struct page_rows rows = {row, ctx};
-    return each(h->messages,
-                BCON_NEW("room", BCON_UTF8(q->room), "seq", "{", "$gt", BCON_INT64(q->after), "$lt",
-                         BCON_INT64(q->before), "}"),
-                BCON_NEW("sort", "{", "seq", BCON_INT32(q->after < 0 ? -1 : 1), "}", "limit",
-                         BCON_INT64(q->limit)),
-                take_message, &rows);
+    return mongo_each(h->messages,
+                      BCON_NEW("room", BCON_UTF8(q->room), "seq", "{", "$gt", BCON_INT64(q->after),
+                               "$lt", BCON_INT64(q->before), "}"),
+                      BCON_NEW("sort", "{", "seq", BCON_INT32(q->after < 0 ? -1 : 1), "}", "limit",
+                               BCON_INT64(q->limit)),
+                      take_message, &rows);
 }
 
 struct raise {
@@ -269,8 +266,8 @@ struct raise {
 static bool raise_head(void *ctx, const bson_t *document)
 {
     const struct raise *raise = ctx;
-    const char *room = get_text(document, "room");
-    int64_t seq = get_int(document, "seq");
+    const char *room = mongo_text(document, "room");
+    int64_t seq = mongo_int(document, "seq");
     for (size_t i = 0; i < raise->n; i++)
         if (strcmp(raise->rooms[i].room, room) == 0 && seq > raise->rooms[i].head)
             raise->rooms[i].head = seq;
@@ -278,7 +275,7 @@ static bool raise_head(void *ctx, const bson_t *document)
 }
 
 /* What is above the known heads: each branch is a range of the index {room, seq}. */
-static enum status heads(struct history *h, struct room_head *rooms, size_t n)
+static enum status message_heads(struct history *h, struct room_head *rooms, size_t n)
 {
     bson_t *filter = bson_new();
     bson_t branches;
@@ -293,10 +290,16 @@ static enum status heads(struct history *h, struct room_head *rooms, size_t n)
         bson_destroy(branch);
     }
     bson_append_array_end(filter, &branches);
-    return each(h->messages, filter,
-                BCON_NEW("projection", "{", "_id", BCON_INT32(0), "room", BCON_INT32(1), "seq",
-                         BCON_INT32(1), "}", "limit", BCON_INT64(HEADS_MAX)),
-                raise_head, &(struct raise){rooms, n});
+    return mongo_each(h->messages, filter,
+                      BCON_NEW("projection", "{", "_id", BCON_INT32(0), "room", BCON_INT32(1),
+                               "seq", BCON_INT32(1), "}", "limit", BCON_INT64(HEADS_MAX)),
+                      raise_head, &(struct raise){rooms, n});
+}
+
+static enum status heads(struct history *h, struct room_head *rooms, size_t n)
+{
+    enum status status = message_heads(h, rooms, n);
+    return status == STATUS_OK ? mongo_versions(h, rooms, n) : status;
 }
 
 /* --- writing -------------------------------------------------------------------------------- */
@@ -308,9 +311,9 @@ static enum status write_work(struct history *h, enum status (*work)(void *ctx),
 }
 
 /* Only what never reached a server surely was not done. */
-static enum status write_failure(const char *what, const bson_error_t *error)
+enum status mongo_write_failure(const char *what, const bson_error_t *error)
 {
-    unavailable(what, error);
+    mongo_unavailable(what, error);
     return error->domain == MONGOC_ERROR_SERVER_SELECTION ? STATUS_UNAVAILABLE
                                                           : STATUS_OUTCOME_UNKNOWN;
 }
@@ -352,7 +355,7 @@ static enum status insert(struct history *h, struct message *const *batch, size_
     if (!mongoc_collection_insert_many(h->messages, (const bson_t **)documents, n, NULL, &reply,
                                        &error)) {
         int64_t at = duplicate_at(&reply);
-        status = at < 0 ? write_failure("insert", &error) : STATUS_DUPLICATE;
+        status = at < 0 ? mongo_write_failure("insert", &error) : STATUS_DUPLICATE;
         *done = at < 0 ? 0 : (size_t)at;
     }
     bson_destroy(&reply);
@@ -362,20 +365,14 @@ static enum status insert(struct history *h, struct message *const *batch, size_
     return status;
 }
 
-static const char *marker_id(char out[MARKER_ID_SIZE], const char *room, const char *user)
-{
-    snprintf(out, MARKER_ID_SIZE, "%s/%s", room, user);
-    return out;
-}
-
 static enum status mark_own(struct history *h, struct message *const *batch, size_t n)
 {
-    char id[MARKER_ID_SIZE];
+    char id[MEMBER_ID_SIZE];
     bson_error_t error;
     mongoc_bulk_operation_t *bulk =
-        mongoc_collection_create_bulk_operation_with_opts(h->markers, NULL);
+        mongoc_collection_create_bulk_operation_with_opts(h->members, NULL);
     for (size_t i = 0; i < n; i++) {
-        marker_id(id, batch[i]->room, batch[i]->sender);
+        mongo_member_id(id, batch[i]->room, batch[i]->sender);
         bson_t *where = BCON_NEW("_id", BCON_UTF8(id), "seq", BCON_INT64(batch[i]->seq - 1));
         bson_t *change = BCON_NEW("$set", "{", "seq", BCON_INT64(batch[i]->seq), "}");
         mongoc_bulk_operation_update_one_with_opts(bulk, where, change, NULL, NULL);
@@ -386,61 +383,7 @@ static enum status mark_own(struct history *h, struct message *const *batch, siz
     bool done = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
     bson_destroy(&reply);
     mongoc_bulk_operation_destroy(bulk);
-    return done ? STATUS_OK : write_failure("mark_own", &error);
-}
-
-/* findAndModify with upsert; takes `change` over. */
-static enum status change_marker(struct history *h, const char *room, const char *user,
-                                 bson_t *change, int64_t *marker)
-{
-    char id[MARKER_ID_SIZE];
-    bson_t *where = BCON_NEW("_id", BCON_UTF8(marker_id(id, room, user)));
-    mongoc_find_and_modify_opts_t *opts = mongoc_find_and_modify_opts_new();
-    mongoc_find_and_modify_opts_set_update(opts, change);
-    mongoc_find_and_modify_opts_set_flags(opts, MONGOC_FIND_AND_MODIFY_UPSERT |
-                                                    MONGOC_FIND_AND_MODIFY_RETURN_NEW);
-    bson_t reply;
-    bson_error_t error;
-    bson_iter_t it, value, seq;
-    enum status status = STATUS_OK;
-    if (!mongoc_collection_find_and_modify_with_opts(h->markers, where, opts, &reply, &error))
-        status = unavailable("marker", &error);
-    else if (bson_iter_init_find(&it, &reply, "value") && bson_iter_recurse(&it, &value) &&
-             bson_iter_find_descendant(&value, "seq", &seq))
-        *marker = bson_iter_as_int64(&seq);
-    else
-        status = STATUS_INTERNAL;
-    bson_destroy(&reply);
-    mongoc_find_and_modify_opts_destroy(opts);
-    bson_destroy(where);
-    bson_destroy(change);
-    return status;
-}
-
-static enum status join(struct history *h, const char *room, const char *user, int64_t *head_out,
-                        int64_t *marker)
-{
-    char id[MARKER_ID_SIZE];
-    *marker = -1;
-    *head_out = 0;
-    enum status status = each(h->markers, BCON_NEW("_id", BCON_UTF8(marker_id(id, room, user))),
-                              BCON_NEW("limit", BCON_INT64(1)), take_seq, marker);
-    if (status != STATUS_OK)
-        return status;
-    /* After the marker, so that it is not above the head. */
-    status = each(h->messages, BCON_NEW("room", BCON_UTF8(room)),
-                  BCON_NEW("sort", "{", "seq", BCON_INT32(-1), "}", "limit", BCON_INT64(1)),
-                  take_seq, head_out);
-    if (status != STATUS_OK || *marker >= 0)
-        return status;
-    return change_marker(h, room, user,
-                         BCON_NEW("$setOnInsert", "{", "seq", BCON_INT64(*head_out), "}"), marker);
-}
-
-static enum status mark(struct history *h, const char *room, const char *user, int64_t seq,
-                        int64_t *marker)
-{
-    return change_marker(h, room, user, BCON_NEW("$max", "{", "seq", BCON_INT64(seq), "}"), marker);
+    return done ? STATUS_OK : mongo_write_failure("mark_own", &error);
 }
 
 const struct history_driver history_mongo = {
@@ -458,6 +401,11 @@ const struct history_driver history_mongo = {
     .mark_own = mark_own,
     .page = page,
     .heads = heads,
-    .join = join,
-    .mark = mark,
+    .mark = mongo_mark,
+    .create = mongo_create,
+    .join = mongo_join,
+    .invite = mongo_invite,
+    .remove = mongo_remove,
+    .members = mongo_members,
+    .rooms = mongo_rooms,
 };

@@ -38,7 +38,7 @@ struct history_worker {
     size_t queue_max;
     struct mailbox *mailbox;
     struct lane writer, reader;
-    struct metric *batches, *messages, *append_time, *read_time;
+    struct metric *batches, *messages, *batch_size, *append_time, *read_time;
 };
 
 /* --- jobs ----------------------------------------------------------------------------------- */
@@ -58,6 +58,9 @@ void job_free(struct job *job)
         frame_unref(job->frames[i]);
     free(job->frames);
     free(job->heads);
+    free(job->users);
+    free(job->rooms);
+    free(job->are);
     free(job->text);
     free(job);
 }
@@ -122,6 +125,7 @@ static void append(struct lane *l, struct job **jobs, size_t n)
     sequence_append(w->driver, l->h, l->entries, n, clock_mono_ms() + APPEND_MS);
     metric_observe_us(w->append_time, clock_mono_us() - start);
     metric_add(w->batches, 1);
+    metric_set(w->batch_size, (int64_t)n);
     metric_add(w->messages, (int64_t)n);
     note(l, l->entries[n - 1]->status, "a write failed");
     for (size_t i = 0; i < n; i++) {
@@ -137,16 +141,46 @@ static void append(struct lane *l, struct job **jobs, size_t n)
 
 static enum status run_mark(struct lane *l, struct job *job)
 {
-    return l->worker->driver->mark(l->h, job->room, job->user, job->seq, &job->marker);
+    return l->worker->driver->mark(l->h, job->room, job->user, job->seq, &job->membership.marker);
+}
+
+static enum status run_create(struct lane *l, struct job *job)
+{
+    return l->worker->driver->create(l->h, job->room, job->user, job->private);
+}
+
+static enum status run_invite(struct lane *l, struct job *job)
+{
+    const struct member_change c = {job->room, job->user, job->other};
+    return l->worker->driver->invite(l->h, &c, &job->membership.version);
+}
+
+static enum status run_remove(struct lane *l, struct job *job)
+{
+    const struct member_change c = {job->room, job->user, job->other};
+    return l->worker->driver->remove(l->h, &c, &job->membership.version);
 }
 
 static enum status run_join(struct lane *l, struct job *job)
 {
-    enum status status =
-        l->worker->driver->join(l->h, job->room, job->user, &job->head, &job->marker);
-    if (job->marker > job->head)
-        job->head = job->marker; /* the head was read before another device joined */
+    struct membership *m = &job->membership;
+    enum status status = l->worker->driver->join(l->h, job->room, job->user, m);
+    if (m->marker > m->head)
+        m->head = m->marker; /* the head was read before another device joined */
     return status;
+}
+
+static enum status run_members(struct lane *l, struct job *job)
+{
+    job->are = xcalloc(job->user_count, sizeof(bool));
+    return l->worker->driver->members(l->h, job->room, job->users, job->user_count, job->are);
+}
+
+static enum status run_rooms(struct lane *l, struct job *job)
+{
+    job->room_count = ROOMS_PER_JOB;
+    job->rooms = xcalloc(ROOMS_PER_JOB, sizeof(struct membership));
+    return l->worker->driver->rooms(l->h, job->user, job->other, job->rooms, &job->room_count);
 }
 
 struct collect {
@@ -193,10 +227,9 @@ static enum status run_heads(struct lane *l, struct job *job)
 }
 
 static enum status (*const runs[JOB_KINDS])(struct lane *l, struct job *job) = {
-    [JOB_MARK] = run_mark,
-    [JOB_JOIN] = run_join,
-    [JOB_PAGE] = run_page,
-    [JOB_HEADS] = run_heads,
+    [JOB_MARK] = run_mark,     [JOB_CREATE] = run_create,   [JOB_INVITE] = run_invite,
+    [JOB_REMOVE] = run_remove, [JOB_JOIN] = run_join,       [JOB_PAGE] = run_page,
+    [JOB_HEADS] = run_heads,   [JOB_MEMBERS] = run_members, [JOB_ROOMS] = run_rooms,
 };
 
 static void run_one(struct lane *l, struct job *job)
@@ -353,7 +386,7 @@ bool history_writing(struct history_worker *w)
 
 enum status history_submit(struct history_worker *w, struct job *job)
 {
-    struct lane *l = job->kind == JOB_APPEND || job->kind == JOB_MARK ? &w->writer : &w->reader;
+    struct lane *l = job->kind < JOB_WRITES ? &w->writer : &w->reader;
     enum status status = STATUS_OK;
     pthread_mutex_lock(&l->lock);
     if (!l->up || l->stop)
@@ -394,6 +427,7 @@ enum status history_worker_new(const char *url, size_t queue_max, struct mailbox
     w->mailbox = mailbox;
     w->batches = metric_counter("scribe_history_batches_total", "", "Batches written.");
     w->messages = metric_counter("scribe_history_messages_total", "", "Messages in batches.");
+    w->batch_size = metric_gauge("scribe_history_batch_size", "", "Messages of the last batch.");
     w->append_time = metric_histogram("scribe_history_seconds", "op=\"append\"",
                                       "Time of a batch or a request at the history.");
     w->read_time = metric_histogram("scribe_history_seconds", "op=\"other\"",

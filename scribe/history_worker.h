@@ -9,9 +9,22 @@
 
 struct history_worker;
 
-enum job_kind { JOB_APPEND, JOB_MARK, JOB_JOIN, JOB_PAGE, JOB_HEADS, JOB_KINDS };
+enum job_kind {
+    JOB_APPEND,
+    JOB_MARK,
+    JOB_CREATE,
+    JOB_INVITE,
+    JOB_REMOVE,
+    JOB_WRITES, /* up to here it is the writer's, from here on the reader's */
+    JOB_JOIN = JOB_WRITES,
+    JOB_PAGE,
+    JOB_HEADS,
+    JOB_MEMBERS,
+    JOB_ROOMS,
+    JOB_KINDS
+};
 
-enum { HEADS_PER_JOB = 100 };
+enum { HEADS_PER_JOB = 100, ROOMS_PER_JOB = 100 };
 
 /* A question to the history, and its answer. */
 struct job {
@@ -21,14 +34,21 @@ struct job {
 
     char room[NAME_MAX_LEN + 1], user[NAME_MAX_LEN + 1], client_id[NAME_MAX_LEN + 1];
     char *text;                   /* append */
+    char other[NAME_MAX_LEN + 1]; /* invite, remove: whom; rooms: those after this one */
+    bool private;                 /* create */
     int64_t seq;                  /* mark */
     int64_t after, before, limit; /* page, as page_query; join: the client's `after` */
     struct room_head *heads;      /* heads, raised in place */
     size_t head_count;
+    char (*users)[NAME_MAX_LEN + 1]; /* members: these users of the room */
+    size_t user_count;
 
     enum status status;
-    struct entry entry;    /* append: seq, duplicate */
-    int64_t head, marker;  /* join, mark */
+    struct entry entry;           /* append: seq, duplicate */
+    struct membership membership; /* join; mark: its marker; invite, remove: its version */
+    struct membership *rooms;     /* rooms */
+    size_t room_count;
+    bool *are;             /* members: is users[i] one */
     struct frame **frames; /* append: the message, unless duplicate; page: ascending */
     size_t frame_count;
     int64_t first_seq; /* page: of frames[0] */

@@ -12,7 +12,8 @@ enum { GRACE_MS = 4000 };
 
 static struct chat_options chat_options;
 static struct server_options server_options;
-static int64_t demo_login, connections, queue_bytes, history_queue;
+static int64_t demo_login, connections, user_connections, room_limit, queue_bytes, history_queue,
+    slow_s;
 
 static const struct config_option options[] = {
     {"SCRIBE_LISTEN", CONFIG_LISTEN, &server_options.listen, "127.0.0.1:8101",
@@ -28,6 +29,16 @@ static const struct config_option options[] = {
      "POST /demo/login gives tokens away; not on loopback only with force", 0, 0, "0|1|force"},
     {"SCRIBE_CONNECTIONS", CONFIG_INT, &connections, "10000", "WebSockets at most", 1, 1000000,
      NULL},
+    {"SCRIBE_ORIGINS", CONFIG_STRING, &server_options.origins, "",
+     "origins of pages, beside its own, that may connect, parted by commas", 0, 0, NULL},
+    {"SCRIBE_USER_CONNECTIONS", CONFIG_INT, &user_connections, "20", "of them of one user", 1,
+     1000000, NULL},
+    {"SCRIBE_ROOM_LIMIT", CONFIG_INT, &room_limit, "1000",
+     "users in a room, on all servers together", 1, 1000000, NULL},
+    {"SCRIBE_RATE", CONFIG_INT, &chat_options.rate, "20",
+     "messages of a connection a second; twice as many at once", 1, 1000000, NULL},
+    {"SCRIBE_SLOW_S", CONFIG_INT, &slow_s, "30",
+     "a connection that takes nothing for so long is ended", 1, 3600, NULL},
     {"SCRIBE_QUEUE_BYTES", CONFIG_INT, &queue_bytes, "1048576",
      "what a slow reader may have waiting", 65536, 64 << 20, NULL},
     {"SCRIBE_HISTORY_QUEUE", CONFIG_INT, &history_queue, "4096",
@@ -59,6 +70,9 @@ int main(int argc, char **argv)
     struct server *server;
     chat_options.server = server_options.listen;
     chat_options.queue_bytes = (size_t)queue_bytes;
+    chat_options.user_connections = (size_t)user_connections;
+    chat_options.room_limit = (size_t)room_limit;
+    chat_options.slow_ms = slow_s * 1000;
     chat_options.history_queue = (size_t)history_queue;
     chat_options.heartbeat_s = server_options.heartbeat_s;
     server_options.connections_max = (size_t)connections;

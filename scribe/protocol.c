@@ -4,11 +4,11 @@
 #include "token.h"
 #include <string.h>
 
-enum field_id { TOKEN, ROOM, ID, TEXT, AFTER, BEFORE, SEQ, LIMIT, FIELDS };
+enum field_id { TOKEN, ROOM, USER, PRIVATE, ID, TEXT, AFTER, BEFORE, SEQ, LIMIT, FIELDS };
 #define BIT(f) (1U << (f))
 enum { MESSAGE_MEMBERS = 384 }; /* bytes of a message besides its text, at most */
 
-enum field_kind { NAME, TEXT_LINES, OPAQUE, NUMBER };
+enum field_kind { NAME, TEXT_LINES, OPAQUE, NUMBER, FLAG };
 
 static const struct field {
     const char *name;
@@ -18,6 +18,8 @@ static const struct field {
 } fields[FIELDS] = {
     [TOKEN] = {"token", OPAQUE, 1, TOKEN_MAX, offsetof(struct request, token)},
     [ROOM] = {"room", NAME, 1, NAME_MAX_LEN, offsetof(struct request, room)},
+    [USER] = {"user", NAME, 1, NAME_MAX_LEN, offsetof(struct request, user)},
+    [PRIVATE] = {"private", FLAG, 0, 1, offsetof(struct request, private)},
     [ID] = {"id", NAME, 1, NAME_MAX_LEN, offsetof(struct request, id)},
     [TEXT] = {"text", TEXT_LINES, 1, TEXT_MAX, offsetof(struct request, text)},
     [AFTER] = {"after", NUMBER, 0, SEQ_MAX, offsetof(struct request, after)},
@@ -32,11 +34,17 @@ static const struct shape {
     unsigned required, optional;
 } shapes[REQUEST_TYPES] = {
     [REQUEST_HELLO] = {"hello", BIT(TOKEN), 0},
+    [REQUEST_CREATE] = {"create", BIT(ROOM), BIT(PRIVATE)},
+    [REQUEST_INVITE] = {"invite", BIT(ROOM) | BIT(USER), 0},
+    [REQUEST_REMOVE] = {"remove", BIT(ROOM) | BIT(USER), 0},
     [REQUEST_JOIN] = {"join", BIT(ROOM), BIT(AFTER)},
     [REQUEST_LEAVE] = {"leave", BIT(ROOM), 0},
     [REQUEST_SEND] = {"send", BIT(ROOM) | BIT(ID) | BIT(TEXT), 0},
     [REQUEST_HISTORY] = {"history", BIT(ROOM), BIT(AFTER) | BIT(BEFORE) | BIT(LIMIT)},
     [REQUEST_READ] = {"read", BIT(ROOM) | BIT(SEQ), 0},
+    [REQUEST_ROOMS] = {"rooms", 0, BIT(ROOM)},
+    [REQUEST_PRESENCE] = {"presence", BIT(ROOM), 0},
+    [REQUEST_TYPING] = {"typing", BIT(ROOM), 0},
     [REQUEST_PING] = {"ping", 0, BIT(ID)},
 };
 
@@ -60,6 +68,10 @@ static bool take_field(struct request *r, const struct field *f, const json_t *v
             return false;
         memcpy(into, &(int64_t){n}, sizeof(int64_t));
         return true;
+    }
+    if (f->kind == FLAG) {
+        memcpy(into, &(bool){json_is_true(value)}, sizeof(bool));
+        return json_is_boolean(value);
     }
     if (!string_valid(f, value))
         return false;

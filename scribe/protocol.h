@@ -20,20 +20,27 @@ enum {
 
 enum request_type {
     REQUEST_HELLO,
+    REQUEST_CREATE,
+    REQUEST_INVITE,
+    REQUEST_REMOVE,
     REQUEST_JOIN,
     REQUEST_LEAVE,
     REQUEST_SEND,
     REQUEST_HISTORY,
     REQUEST_READ,
+    REQUEST_ROOMS,
+    REQUEST_PRESENCE,
+    REQUEST_TYPING,
     REQUEST_PING,
     REQUEST_TYPES, /* also: not known which */
 };
 
-/* Strings are NULL and numbers -1 when absent. */
+/* Strings are NULL, numbers -1 and flags false when absent. */
 struct request {
     enum request_type type;
-    const char *token, *room, *id, *text;
+    const char *token, *room, *user, *id, *text;
     int64_t after, before, seq, limit;
+    bool private;
     void *root; /* what the strings point into */
 };
 

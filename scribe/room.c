@@ -8,6 +8,7 @@ enum { BUCKETS = 4096 };
 struct rooms {
     struct room_events events;
     size_t count;
+    uint64_t deliveries;
     struct room *buckets[BUCKETS];
 };
 
@@ -24,6 +25,7 @@ static void room_free(struct room *r)
 {
     free(r->members);
     free(r->pulls);
+    frame_unref(r->here.told);
     free(r);
 }
 
@@ -150,6 +152,11 @@ size_t rooms_behind(const struct rooms *rooms)
     return sum;
 }
 
+uint64_t rooms_deliveries(const struct rooms *rooms)
+{
+    return rooms->deliveries;
+}
+
 /* --- delivery ------------------------------------------------------------------------------- */
 
 void room_deliver(struct rooms *rooms, struct room *r, int64_t seq, struct frame *f)
@@ -158,11 +165,19 @@ void room_deliver(struct rooms *rooms, struct room *r, int64_t seq, struct frame
         r->head = seq;
     for (size_t i = 0; i < r->count; i++) {
         struct member *m = r->members[i];
-        if (m->next == seq && session_offer(m->session, f))
+        if (m->next == seq && session_offer(m->session, f)) {
             m->next++;
-        else if (m->next <= seq)
+            rooms->deliveries++;
+        } else if (m->next <= seq)
             pull(rooms, m);
     }
+}
+
+void room_tell(struct room *r, struct frame *f)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->members[i]->next > r->head)
+            session_offer(r->members[i]->session, f);
 }
 
 void room_advance(struct rooms *rooms, struct room *r, int64_t head)
@@ -200,7 +215,8 @@ void room_join(struct rooms *rooms, struct room *r, struct session *s, int64_t n
         r->members = xrealloc(r->members, r->size * sizeof(struct member *));
     }
     struct member *m = xmalloc(sizeof(*m));
-    *m = (struct member){r, s, r->count, next, s->members};
+    *m = (struct member){
+        .room = r, .session = s, .index = r->count, .next = next, .next_in_session = s->members};
     r->members[r->count++] = m;
     s->members = m;
     s->member_count++;

@@ -17,6 +17,17 @@
 
 struct rooms;
 
+enum { TYPISTS = 8 };
+
+/* What is known of a room and stored nowhere; chat_presence.c. */
+struct here {
+    int64_t beat_at, typing_at; /* monotonic ms: the next time to ask, to tell */
+    bool asked;
+    struct frame *told; /* who is here, as members know it */
+    char typing[TYPISTS][NAME_MAX_LEN + 1];
+    size_t typist_count;
+};
+
 struct room {
     struct room *next_in_bucket;
     char name[NAME_MAX_LEN + 1];
@@ -26,6 +37,8 @@ struct room {
     size_t count, size;
     int64_t *pulls; /* pages asked for, each by the first seq it brings */
     size_t pull_count, pull_size;
+    int64_t version, checking; /* of its membership; chat_rooms.c */
+    struct here here;
 };
 
 struct member {
@@ -33,6 +46,7 @@ struct member {
     struct session *session;
     size_t index; /* in room->members */
     int64_t next;
+    int64_t typed_ms;
     struct member *next_in_session;
 };
 
@@ -47,7 +61,8 @@ struct room_events {
 struct rooms *rooms_new(const struct room_events *events);
 void rooms_free(struct rooms *rooms);
 size_t rooms_count(const struct rooms *rooms);
-size_t rooms_behind(const struct rooms *rooms); /* members that owe messages known to exist */
+uint64_t rooms_deliveries(const struct rooms *rooms); /* messages queued, since the start */
+size_t rooms_behind(const struct rooms *rooms);       /* members that owe messages known to exist */
 void rooms_each(struct rooms *rooms, void (*visit)(struct room *r, void *ctx), void *ctx);
 
 struct room *room_find(struct rooms *rooms, const char *name); /* NULL: nobody of ours is in it */
@@ -62,6 +77,8 @@ void room_leave(struct rooms *rooms, struct member *m);
 
 /* A message is in history. Takes no reference. */
 void room_deliver(struct rooms *rooms, struct room *r, int64_t seq, struct frame *f);
+/* Something that is stored nowhere, for each member that is up to date and has room for it. */
+void room_tell(struct room *r, struct frame *f);
 /* History goes up to `head`: whoever owes up to it is behind. */
 void room_advance(struct rooms *rooms, struct room *r, int64_t head);
 /* The page asked for from seq `from` on: `n` frames of consecutive seqs, 0 when it failed. */

@@ -189,6 +189,31 @@ static bool header_is(struct lws *wsi, enum lws_token_indexes header, const char
     return lws_hdr_copy(wsi, value, sizeof(value), header) > 0 && strcmp(value, want) == 0;
 }
 
+static bool listed(const char *list, const char *origin)
+{
+    size_t len = strlen(origin);
+    if (strchr(origin, ','))
+        return false;
+    for (const char *at = list; (at = strstr(at, origin)) != NULL; at += len)
+        if ((at == list || at[-1] == ',') && (at[len] == ',' || at[len] == '\0'))
+            return true;
+    return false;
+}
+
+/* Browsers alone send one, and let every site's page connect (RFC 6455, section 10.2). */
+static bool origin_allowed(struct lws *wsi)
+{
+    char origin[256], host[256];
+    int n = lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN);
+    if (n == 0)
+        return true;
+    if (n < 0 || lws_hdr_copy(wsi, host, sizeof(host), WSI_TOKEN_HOST) <= 0)
+        return false;
+    const char *own = strstr(origin, "://");
+    return (own && strcasecmp(own + 3, host) == 0) ||
+           listed(server_of(wsi)->options.origins, origin);
+}
+
 /* RFC 6455, section 4.2.1; libwebsockets is more lenient. */
 static enum status check_upgrade(struct lws *wsi, const char *to, const char **detail)
 {
@@ -206,6 +231,9 @@ static enum status check_upgrade(struct lws *wsi, const char *to, const char **d
     *detail = "want Sec-WebSocket-Protocol: " SUBPROTOCOL;
     if (!offers_subprotocol(wsi))
         return STATUS_BAD_REQUEST;
+    *detail = "this origin may not connect";
+    if (!origin_allowed(wsi))
+        return STATUS_FORBIDDEN;
     *detail = "not ready";
     if (ready != STATUS_OK)
         return STATUS_UNAVAILABLE;

@@ -10,7 +10,8 @@
 struct server;
 
 struct server_options {
-    const char *listen; /* "127.0.0.1:8101" or "[::1]:8101" */
+    const char *listen;  /* "127.0.0.1:8101" or "[::1]:8101" */
+    const char *origins; /* of pages that may connect, beside its own: parted by commas, or "" */
     size_t connections_max;
     int64_t heartbeat_s; /* a silent client is pinged; hung up after half as long again */
 };

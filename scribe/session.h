@@ -12,6 +12,7 @@ struct member; /* room.h */
 
 struct session {
     struct session *prev, *next; /* all sessions */
+    struct session *next_of_user;
     unsigned refs;
     void *transport; /* NULL once the connection is gone */
     void (*wake)(struct session *s);
@@ -21,6 +22,7 @@ struct session {
     struct member *members;
     size_t member_count;
     unsigned pending; /* its requests that are with the history */
+    int64_t paid_us;  /* monotonic; up to when its messages have used its rate up */
 
     struct frame **ring;
     size_t ring_size, first, count; /* the size is a power of two */

@@ -77,7 +77,7 @@ layered() {
     included_only_by '(mysql|mysql/mysql|mariadb/mysql)\.h' '^common/db[a-z_]*\.c$' || ok=1
     included_only_by 'hiredis(/[a-z_/]+)?\.h' '^common/redis[a-z_]*\.c$' || ok=1
     included_only_by 'sqlite3\.h' '^common/sqlite\.c$' || ok=1
-    included_only_by 'mongoc(/[a-z]+)?\.h' '^scribe/history_mongo\.c$' || ok=1
+    included_only_by 'mongoc(/[a-z]+)?\.h' '^scribe/history_mongo(_rooms)?\.[ch]$' || ok=1
     return $ok
 }
 

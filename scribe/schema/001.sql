@@ -9,10 +9,20 @@ CREATE TABLE messages (
     UNIQUE (room, sender, client_id)
 ) WITHOUT ROWID, STRICT;
 
--- How far each user has read in each room.
-CREATE TABLE markers (
+-- `version` goes up whenever somebody is invited or removed.
+CREATE TABLE rooms (
+    room TEXT NOT NULL PRIMARY KEY,
+    private INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    version INTEGER NOT NULL
+) WITHOUT ROWID, STRICT;
+
+-- `seq`: how far the user has read; -1: invited, and not joined yet. A removed user's row stays.
+CREATE TABLE members (
     room TEXT NOT NULL,
     user TEXT NOT NULL,
     seq INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
     PRIMARY KEY (room, user)
 ) WITHOUT ROWID, STRICT;
+CREATE INDEX members_by_user ON members (user, room);

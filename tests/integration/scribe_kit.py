@@ -30,7 +30,7 @@ def name(prefix):
 
 def env(history_url, redis_url="", **more):
     return {"SCRIBE_TOKEN_KEY": TOKEN_KEY, "HISTORY_URL": history_url, "REDIS_URL": redis_url,
-            **more}
+            "SCRIBE_RATE": "1000000", **more}
 
 
 class SQLiteHistory:
