@@ -203,12 +203,12 @@ fuzz:
 	@tests/fuzz/run.sh $(or $(SECONDS),10)
 
 bench-scribe bench-hub bench-vault bench-portal: bench-%: all load-programs
-	@tests/setup.sh test
+	@tests/setup.sh demo
 	@$(if $(filter portal,$*),tests/setup.sh bench-portal)
 	@PYTHONPATH=tests VARIANT=release python3 -B -m load.bench_$*
 
 load: all load-programs
-	@tests/setup.sh test
+	@tests/setup.sh demo
 	@tests/setup.sh bench-portal
 	@tests/setup.sh load
 	@PYTHONPATH=tests VARIANT=release /usr/bin/python3 -B tests/load/load.py
