@@ -1,6 +1,4 @@
--- Who did what to whom, when, from where. Rows are only ever added: the triggers hold against this
--- program too. (A MySQL server with a binary log lets an account without SUPER create them when
--- log_bin_trust_function_creators is on.)
+-- Who did what to whom, when, from where.
 CREATE TABLE audit_log (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     at DATETIME(3) NOT NULL,
@@ -12,11 +10,6 @@ CREATE TABLE audit_log (
     KEY actor (actor_id),
     FOREIGN KEY (actor_id) REFERENCES users (id)
 ) ENGINE = InnoDB DEFAULT CHARSET = utf8mb4;
-
-CREATE TRIGGER audit_log_stays BEFORE UPDATE ON audit_log
-    FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the audit log is append-only';
-CREATE TRIGGER audit_log_keeps BEFORE DELETE ON audit_log
-    FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'the audit log is append-only';
 
 -- Check-in is open while there is a key, until that time.
 ALTER TABLE class_sessions
