@@ -6,7 +6,7 @@ import time
 import pytest
 import requests
 import scribe_kit as kit
-from harness import stores
+from harness.proxy import Proxy
 from harness.process import until
 from scribe_checker import run_people
 from scribe_kit import history  # noqa: F401 (a fixture)
@@ -317,3 +317,37 @@ def test_nothing_acknowledged_is_lost_whatever_dies(start_server, own_redis, own
         assert sum(len(p.log.connections) for p in persons) >= 2 * len(persons)
         for s in servers:
             s.stop()
+
+
+def test_killed_between_storing_and_publishing(start_server, redis, history):  # noqa: F811
+    """A proxy before Redis holds back what server A publishes and kills A with -9 at it. Nobody
+    says anything more; B, whose Redis is well, has the last message all the same."""
+    servers = []
+
+    def cut(direction, data):
+        if direction != "up" or b"PUBLISH" not in data:
+            return False
+        servers[0].signal(9)
+        return True
+
+    proxy = Proxy(redis.port, cut)
+    try:
+        url = f"redis://127.0.0.1:{proxy.port}" + redis.url.split(str(redis.port))[1]
+        servers.append(start_server("scribe", kit.env(history.url, url)))
+        b = start_server("scribe", kit.env(history.url, redis.url))
+        room = kit.name("room")
+        ada = kit.Client(servers[0], "ada")
+        with kit.Client(b, "bob") as bob:
+            ada.join(room)
+            bob.join(room)
+            id = ada.post(room, "last words")
+            assert servers[0].ended(timeout=kit.WAIT) == -9
+            assert bob.get("message")["text"] == "last words"
+            with kit.Client(b, "ada") as again:  # whether or not the ack came
+                again.join(room, after=0)
+                assert again.send(room, "last words", id) == 1
+                assert kit.seqs(again.messages(1)) == [1]
+            assert bob.rest() == []
+        assert [row[2] for row in history.rows(room)] == [id]
+    finally:
+        proxy.close()
