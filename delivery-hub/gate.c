@@ -28,6 +28,15 @@ static struct entry **find(struct gate *g, int64_t order)
     return at;
 }
 
+/* The same for who is inside of it; anybody else has no business here. */
+static struct entry **find_own(struct gate *g, const struct gate_pass *p)
+{
+    struct entry **at = find(g, p->order);
+    if (!*at || !p->inside)
+        abort();
+    return at;
+}
+
 enum status gate_enter(struct gate *g, struct gate_pass *p, bool *inside)
 {
     enum status st = STATUS_OK;
@@ -53,7 +62,7 @@ enum status gate_enter(struct gate *g, struct gate_pass *p, bool *inside)
 void gate_look(struct gate *g, const struct gate_pass *p)
 {
     pthread_mutex_lock(&g->lock);
-    struct entry *e = *find(g, p->order);
+    struct entry *e = *find_own(g, p);
     e->seen = e->end;
     pthread_mutex_unlock(&g->lock);
 }
@@ -95,7 +104,7 @@ struct gate_pass *gate_leave(struct gate *g, struct gate_pass *p, const struct g
 {
     struct gate_pass *chain = NULL, **end = &chain;
     pthread_mutex_lock(&g->lock);
-    struct entry **at = find(g, p->order), *e = *at;
+    struct entry **at = find_own(g, p), *e = *at;
     p->inside = false;
     if (found)
         end = tell(g, e, found, end);

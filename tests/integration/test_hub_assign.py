@@ -44,7 +44,7 @@ def in_background(call):
 
 # --- strategies ----------------------------------------------------------------------------------
 
-def race(server, orders=30, partners=20):
+def race(server, orders=12, partners=20):
     carla = hub.customer(server)
     orders = [carla.place() for _ in range(orders)]
     burst = hub.Burst(server, [f"p{i}" for i in range(partners)])

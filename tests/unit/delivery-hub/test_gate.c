@@ -148,6 +148,14 @@ static void waiting_is_bounded(void **unused)
     gate_free(g);
 }
 
+/* The same numbers in every run. */
+static unsigned roll(unsigned sides)
+{
+    static unsigned state = 7;
+    state = state * 1103515245 + 12345;
+    return (state >> 16) % sides;
+}
+
 /* Random comings and goings at a few orders: whoever came is let through or told, once. */
 static void nobody_is_forgotten(void **unused)
 {
@@ -157,10 +165,9 @@ static void nobody_is_forgotten(void **unused)
     struct gate *g = gate_new(N);
     struct gate_pass *inside[ORDERS] = {NULL};
     size_t came = 0, answered = 0;
-    srand(7);
     while (answered < N) {
-        unsigned order = (unsigned)rand() % ORDERS;
-        if (came < N && rand() % 3) {
+        unsigned order = roll(ORDERS);
+        if (came < N && roll(3)) {
             bool is_inside;
             p[came] = (struct gate_pass){.order = order};
             assert_int_equal(gate_enter(g, &p[came], &is_inside), STATUS_OK);
@@ -168,11 +175,11 @@ static void nobody_is_forgotten(void **unused)
             if (is_inside)
                 inside[order] = &p[came];
             came++;
-        } else if (inside[order] && rand() % 2) {
+        } else if (inside[order] && roll(2)) {
             gate_look(g, inside[order]);
         } else if (inside[order]) {
             static const struct gate_finding *const findings[] = {NULL, &won, &taken, &busy};
-            struct gate_pass *chain = gate_leave(g, inside[order], findings[rand() % 4]);
+            struct gate_pass *chain = gate_leave(g, inside[order], findings[roll(4)]);
             inside[order] = NULL;
             answered++;
             for (; chain; chain = chain->next) {
