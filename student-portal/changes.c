@@ -82,13 +82,11 @@ enum status changes_add_course(struct db_conn *c, int64_t course, struct changes
 {
     enum { STUDENTS_MAX = 100000 };
     struct db_rows *rows;
-    int64_t *students = NULL;
+    int64_t *students = xcalloc(STUDENTS_MAX, sizeof(students[0]));
     size_t n = 0;
     enum status st = db_query(
         c, "SELECT student_id FROM enrolments WHERE course_id = ? ORDER BY student_id LIMIT 100000",
         SQL(SQL_I64(course)), &rows);
-    if (!st)
-        students = xcalloc(STUDENTS_MAX, sizeof(students[0]));
     while (db_next(rows) && n < STUDENTS_MAX)
         students[n++] = db_i64(rows, 0);
     db_rows_free(rows);

@@ -205,7 +205,7 @@ static enum status remove_enrolment(struct db_conn *c, void *ctx)
 {
     struct enrolment *e = ctx;
     uint64_t removed;
-    int64_t student;
+    int64_t student = 0;
     changes_reset(&e->changes);
     enum status st = find_student(c, e->student, &student);
     if (st == STATUS_CONFLICT)
