@@ -2,6 +2,7 @@
 #include "clock.h"
 #include "health.h"
 #include "metrics.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -60,17 +61,28 @@ static struct stream_id newest(struct events *e)
 /* --- a client's place ---------------------------------------------------------------------------
  */
 
+static bool parse_number(const char **text, char end, uint64_t *out)
+{
+    char *rest;
+    if (**text < '0' || **text > '9')
+        return false;
+    errno = 0;
+    *out = strtoull(*text, &rest, 10);
+    *text = rest + 1;
+    return errno == 0 && *rest == end;
+}
+
+bool stream_id_parse(const char *text, struct stream_id *out)
+{
+    return parse_number(&text, '-', &out->ms) && parse_number(&text, '\0', &out->seq);
+}
+
 /* "<epoch>:<ms>-<seq>" of this epoch. */
-static bool parse_id(const struct events *e, const char *text, struct stream_id *out)
+static bool parse_place(const struct events *e, const char *text, struct stream_id *out)
 {
     size_t len = strlen(e->epoch);
-    int read = 0;
-    if (len == 0 || strncmp(text, e->epoch, len) != 0 || text[len] != ':')
-        return false;
-    text += len + 1;
-    return *text >= '0' && *text <= '9' &&
-           sscanf(text, "%20" SCNu64 "-%20" SCNu64 "%n", &out->ms, &out->seq, &read) == 2 &&
-           text[read] == '\0';
+    return len > 0 && strncmp(text, e->epoch, len) == 0 && text[len] == ':' &&
+           stream_id_parse(text + len + 1, out);
 }
 
 /* The first event after `id`. */
@@ -90,7 +102,7 @@ static uint64_t find_after(struct events *e, struct stream_id id)
 static bool resumes(struct events *e, struct client *c)
 {
     struct stream_id id;
-    if (!parse_id(e, c->resume, &id) || compare(id, e->base) < 0 || compare(id, newest(e)) > 0)
+    if (!parse_place(e, c->resume, &id) || compare(id, e->base) < 0 || compare(id, newest(e)) > 0)
         return false;
     c->place = find_after(e, id);
     return true;
@@ -222,7 +234,7 @@ enum status events_reply(struct events *e, struct http_request *req)
     c->comment_due_ms = clock_mono_ms() + COMMENT_MS;
     snprintf(c->person, sizeof(c->person), "%.*s", PERSON_MAX, who->id);
     if (resume && strlen(resume) < sizeof(c->resume))
-        strcpy(c->resume, resume);
+        snprintf(c->resume, sizeof(c->resume), "%s", resume);
     metric_add(e->connected, 1);
     http_set_header(req, "X-Accel-Buffering", "no"); /* for nginx in front */
     pthread_mutex_lock(&e->lock);

@@ -20,6 +20,9 @@ struct stream_id { /* "1526919030474-55" */
     uint64_t ms, seq;
 };
 
+/* False for a text that is none. */
+bool stream_id_parse(const char *text, struct stream_id *out);
+
 struct events *events_new(void);
 void events_free(struct events *e); /* after http_stop */
 

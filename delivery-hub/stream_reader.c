@@ -9,13 +9,6 @@
 #define STREAM "hub:events"
 enum { BATCH = 256 };
 
-static struct stream_id parse_id(const char *text)
-{
-    struct stream_id id = {0};
-    sscanf(text, "%" SCNu64 "-%" SCNu64, &id.ms, &id.seq);
-    return id;
-}
-
 /* INFO's "run_id:" and 40 hex digits, of which the first are enough. */
 static enum status ask_epoch(struct redis *redis, char out[EVENTS_EPOCH_SIZE])
 {
@@ -51,10 +44,11 @@ static void hand_on(struct stream_reader *r, const struct redis_reply *entry)
     const char *type = field(entry, "event", NULL);
     const char *body = field(entry, "body", &len);
     struct snapshot *shown = body ? snapshot_parse(body, len) : NULL;
-    if (id && type && shown) {
+    struct stream_id place;
+    if (id && type && shown && stream_id_parse(id, &place)) {
         if (r->caught_up)
             status_map_put(r->map, shown, clock_mono_ms());
-        events_add(r->events, parse_id(id), type, shown);
+        events_add(r->events, place, type, shown);
     }
     snapshot_unref(shown);
     if (id) {
@@ -97,13 +91,16 @@ static enum status find_start(struct stream_reader *r)
 
 static enum status begin(struct stream_reader *r, const char *epoch)
 {
+    struct stream_id base;
     enum status st = find_start(r);
+    if (!st && !stream_id_parse(r->last, &base))
+        st = STATUS_INTERNAL;
     if (st)
         return st;
     snprintf(r->epoch, sizeof(r->epoch), "%s", epoch);
     r->caught_up = false;
     events_set_live(r->events, false);
-    events_restart(r->events, epoch, parse_id(r->last));
+    events_restart(r->events, epoch, base);
     log_info("stream_read", F("epoch", epoch), F("from", r->last));
     return STATUS_OK;
 }

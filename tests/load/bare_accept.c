@@ -63,11 +63,11 @@ static MYSQL *dial(void)
 }
 
 /* NULL in `texts`: the next of `numbers`. */
-static void run(MYSQL_STMT *stmt, const char *const *texts, int64_t *numbers)
+static void run(MYSQL_STMT *stmt, const char *const *texts, size_t n, int64_t *numbers)
 {
     MYSQL_BIND bind[PARAMS_MAX] = {0};
-    unsigned long lengths[PARAMS_MAX], n = mysql_stmt_param_count(stmt);
-    for (unsigned long i = 0; i < n; i++) {
+    unsigned long lengths[PARAMS_MAX];
+    for (size_t i = 0; i < n; i++) {
         bind[i].buffer_type = texts[i] ? MYSQL_TYPE_STRING : MYSQL_TYPE_LONGLONG;
         bind[i].buffer = texts[i] ? (void *)(uintptr_t)texts[i] : numbers++;
         bind[i].buffer_length = lengths[i] = texts[i] ? strlen(texts[i]) : sizeof(int64_t);
@@ -79,7 +79,8 @@ static void run(MYSQL_STMT *stmt, const char *const *texts, int64_t *numbers)
     mysql_stmt_free_result(stmt);
 }
 
-#define TEXTS(...) ((const char *const[]){__VA_ARGS__})
+#define TEXTS(...)                                                                                 \
+    (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)
 #define NUMBERS(...) ((int64_t[]){__VA_ARGS__})
 
 static void accept_order(MYSQL *mysql, MYSQL_STMT **stmts, int64_t order)
@@ -94,7 +95,7 @@ static void accept_order(MYSQL *mysql, MYSQL_STMT **stmts, int64_t order)
          "\"created_at\":\"2026-01-31T09:00:00.123Z\",\"updated_at\":\"2026-01-31T09:00:00.123Z\"}";
     static const char hash[] = "0123456789abcdef0123456789abcdef";
     char partner[32], key[40];
-    snprintf(partner, sizeof(partner), "p%lld", (long long)(1 + order % opt.partners));
+    snprintf(partner, sizeof(partner), "p%lld", 1 + (long long)order % (long long)opt.partners);
     snprintf(key, sizeof(key), " %032llx", (unsigned long long)order);
     if (mysql_query(mysql, "BEGIN"))
         die(mysql, NULL);
