@@ -6,18 +6,28 @@
 #include "store.h"
 
 /* The folder and the root key, which every command takes. */
-extern const char *cmd_data, *cmd_root_key_file;
+extern const char *cmd_data, *cmd_root_key_file, *cmd_passphrase_file;
 #define CMD_WHERE                                                                                  \
     {"VAULT_DATA", CONFIG_STRING, &cmd_data, NULL, "folder of blobs, index and keyring", 0, 0,     \
      NULL},                                                                                        \
+        {"VAULT_ROOT_KEY_FILE",                                                                    \
+         CONFIG_STRING,                                                                            \
+         &cmd_root_key_file,                                                                       \
+         "",                                                                                       \
+         "file with the root key, 64 hex digits; or else",                                         \
+         0,                                                                                        \
+         0,                                                                                        \
+         NULL},                                                                                    \
     {                                                                                              \
-        "VAULT_ROOT_KEY_FILE", CONFIG_STRING, &cmd_root_key_file, NULL,                            \
-            "file with the root key, 64 hex digits", 0, 0, NULL                                    \
+        "VAULT_PASSPHRASE_FILE", CONFIG_STRING, &cmd_passphrase_file, "",                          \
+            "file with a passphrase of 12 bytes or more", 0, 0, NULL                               \
     }
 
 /* Parse the arguments; exits where there is nothing to run, as service_init does. */
 void cmd_configure(const char *summary, const struct config_option *options, size_t n, int argc,
                    char **argv);
+/* Which of the two files was given; UNPROCESSABLE for none or both. */
+enum status cmd_root(struct root_file *out, struct strbuf *why);
 /* Open the vault, beside a server that may run, for `threads` callers at a time. */
 enum status cmd_open(size_t threads, struct store **out, struct strbuf *why);
 /* `why` to stderr; 1. */

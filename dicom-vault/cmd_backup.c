@@ -35,6 +35,19 @@ static enum status snapshot_index(struct backup *b)
     return s;
 }
 
+static enum status copy_parameters(struct backup *b)
+{
+    struct strbuf file = STRBUF_INIT;
+    enum status s = STATUS_OK;
+    if (folder_has(b->from, "passphrase")) {
+        s = folder_read(b->from, "passphrase", 4096, &file);
+        if (s == STATUS_OK)
+            s = folder_write(&b->to, "passphrase", file.bytes, file.len);
+    }
+    strbuf_release(&file);
+    return s;
+}
+
 /* The keyring as it was both before and after the snapshot: so it has every key that the snapshot's
  * rows need, and `rotate` or `retire` fell on neither side of it. */
 static enum status snapshot(struct backup *b, struct strbuf *why)
@@ -55,6 +68,8 @@ static enum status snapshot(struct backup *b, struct strbuf *why)
         strbuf_addstr(why, "backup: the keyring changes all the time");
         s = STATUS_CONFLICT;
     }
+    if (s == STATUS_OK)
+        s = copy_parameters(b);
     if (s == STATUS_OK)
         s = folder_write(&b->to, "keyring", after.bytes, after.len);
     strbuf_release(&before);

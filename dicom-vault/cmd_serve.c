@@ -30,8 +30,9 @@ int cmd_serve(int argc, char **argv)
     struct store *store;
     struct http *http;
     service_init("dicom-vault", SUMMARY, options, CMD_COUNT(options), argc, argv);
-    if (store_open(cmd_data, cmd_root_key_file, (size_t)threads + 1, true, &store, &why) !=
-        STATUS_OK)
+    struct root_file from;
+    if (cmd_root(&from, &why) != STATUS_OK ||
+        store_open(cmd_data, from, (size_t)threads + 1, true, &store, &why) != STATUS_OK)
         service_die("open the vault", &why);
     store_set_quota(store, quota);
     struct workers *workers = workers_new("vault", (size_t)threads, 16 * (size_t)threads);

@@ -2,6 +2,7 @@
 #include "chunked.h"
 #include "clock.h"
 #include "log.h"
+#include "passphrase.h"
 #include "secret.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -60,8 +61,41 @@ static char *index_path(const char *folder)
     return strbuf_detach(&path, NULL);
 }
 
-static enum status create_in(const struct folder *f, const char *path, const uint8_t root[KEY_SIZE],
+struct root {
+    uint8_t key[KEY_SIZE];
+    uint8_t parameters[PASSPHRASE_FILE]; /* of a passphrase */
+};
+
+static enum status root_new(struct root_file from, struct root *root, struct strbuf *why)
+{
+    if (!from.passphrase)
+        return root_key_read(from.path, root->key, why);
+    passphrase_parameters(root->parameters);
+    return passphrase_root(from.path, root->parameters, PASSPHRASE_FILE, root->key, why);
+}
+
+static enum status root_read(const struct folder *f, struct root_file from, uint8_t root[KEY_SIZE],
                              struct strbuf *why)
+{
+    struct strbuf parameters = STRBUF_INIT;
+    if (folder_has(f, "passphrase") != from.passphrase) {
+        strbuf_addf(why, "this vault wants %s",
+                    from.passphrase ? "a root key, not a passphrase (VAULT_ROOT_KEY_FILE)"
+                                    : "a passphrase, not a root key (VAULT_PASSPHRASE_FILE)");
+        return STATUS_UNPROCESSABLE;
+    }
+    if (!from.passphrase)
+        return root_key_read(from.path, root, why);
+    enum status s = folder_read(f, "passphrase", 4096, &parameters);
+    if (s == STATUS_OK)
+        s = passphrase_root(from.path, (const uint8_t *)parameters.bytes, parameters.len, root,
+                            why);
+    strbuf_release(&parameters);
+    return s;
+}
+
+static enum status create_in(const struct folder *f, const char *path, struct root_file from,
+                             const struct root *root, struct strbuf *why)
 {
     if (folder_has(f, "keyring") || folder_has(f, "index.db")) {
         strbuf_addf(why, "%s: there is a keyring or an index already; nothing was changed", path);
@@ -69,9 +103,11 @@ static enum status create_in(const struct folder *f, const char *path, const uin
     }
     struct index *index = NULL;
     struct strbuf file = STRBUF_INIT;
-    struct keyring *keys = keyring_new(root);
+    struct keyring *keys = keyring_new(root->key);
     char *db = index_path(path);
     enum status s = index_open(db, keys, 1, &index, why);
+    if (s == STATUS_OK && from.passphrase)
+        s = folder_write(f, "passphrase", root->parameters, PASSPHRASE_FILE);
     if (s == STATUS_OK) { /* the keyring last: it says that the rest is there */
         keyring_write(keys, &file);
         s = folder_write(f, "keyring", file.bytes, file.len);
@@ -85,18 +121,18 @@ static enum status create_in(const struct folder *f, const char *path, const uin
     return s;
 }
 
-enum status store_create(const char *path, const char *root_key_file, struct strbuf *why)
+enum status store_create(const char *path, struct root_file from, struct strbuf *why)
 {
     struct folder f;
-    uint8_t root[KEY_SIZE];
-    enum status s = root_key_read(root_key_file, root, why);
+    struct root root;
+    enum status s = root_new(from, &root, why);
     if (s == STATUS_OK)
         s = folder_create(path, &f, why);
     if (s == STATUS_OK) {
-        s = create_in(&f, path, root, why);
+        s = create_in(&f, path, from, &root, why);
         folder_close(&f);
     }
-    secret_wipe(root, sizeof(root));
+    secret_wipe(&root, sizeof(root));
     return s;
 }
 
@@ -106,19 +142,20 @@ static enum status read_keyring(void *ctx, struct strbuf *out)
     return folder_read(&s->folder, "keyring", KEYRING_FILE_MAX, out);
 }
 
-static enum status open_keyring(struct store *s, const char *root_key_file, struct strbuf *why)
+static enum status open_keyring(struct store *s, struct root_file from, struct strbuf *why)
 {
     uint8_t root[KEY_SIZE];
     struct strbuf file = STRBUF_INIT;
-    enum status st = root_key_read(root_key_file, root, why);
+    enum status st = root_read(&s->folder, from, root, why);
     if (st != STATUS_OK)
         goto out;
     st = read_keyring(s, &file);
     if (st == STATUS_OK)
         st = keyring_read(root, file.bytes, file.len, &s->keys);
     if (st != STATUS_OK) {
-        strbuf_addf(why, "the root key in %s does not open the keyring: wrong key or changed file",
-                    root_key_file);
+        strbuf_addf(why, "the %s in %s does not open the keyring: wrong %s or changed file",
+                    from.passphrase ? "passphrase" : "root key", from.path,
+                    from.passphrase ? "passphrase" : "key");
         st = STATUS_UNPROCESSABLE;
     } else
         keyring_source(s->keys, read_keyring, s);
@@ -151,7 +188,7 @@ static enum status sweep(struct store *s, struct strbuf *why)
     return st;
 }
 
-enum status store_open(const char *path, const char *root_key_file, size_t threads, bool serve,
+enum status store_open(const char *path, struct root_file from, size_t threads, bool serve,
                        struct store **out, struct strbuf *why)
 {
     *out = NULL;
@@ -160,7 +197,7 @@ enum status store_open(const char *path, const char *root_key_file, size_t threa
     char *db = index_path(path);
     enum status st = folder_open(path, serve, &s->folder, why);
     if (st == STATUS_OK)
-        st = open_keyring(s, root_key_file, why);
+        st = open_keyring(s, from, why);
     if (st == STATUS_OK && !folder_has(&s->folder, "index.db")) {
         strbuf_addf(why, "%s is missing; an empty one would orphan every blob", db);
         st = STATUS_UNAVAILABLE;

@@ -14,14 +14,20 @@
 
 struct store;
 
-/* Make a vault: folders, an empty index, a keyring sealed under the root key in `root_key_file`.
+/* A file outside the vault that opens it: the root key, or a passphrase that it is derived from. */
+struct root_file {
+    const char *path;
+    bool passphrase;
+};
+
+/* Make a vault: folders, an empty index, a keyring sealed under the root key `from` that file.
  * CONFLICT when there is one already; reasons in `why`. */
-enum status store_create(const char *path, const char *root_key_file, struct strbuf *why);
+enum status store_create(const char *path, struct root_file from, struct strbuf *why);
 
 /* Open a vault for at most `threads` callers at a time. With `serve`, take its lock and sweep what
  * a crash left behind. UNPROCESSABLE for a root key that does not open the keyring: then nothing
  * was written. */
-enum status store_open(const char *path, const char *root_key_file, size_t threads, bool serve,
+enum status store_open(const char *path, struct root_file from, size_t threads, bool serve,
                        struct store **out, struct strbuf *why);
 void store_close(struct store *s); /* NULL is fine */
 struct index *store_index(struct store *s);

@@ -12,7 +12,8 @@ static struct strbuf why = STRBUF_INIT;
 static enum status open_store(bool serve, struct store **out)
 {
     strbuf_reset(&why);
-    return store_open(in_temp("vault"), in_temp("root.key"), 2, serve, out, &why);
+    return store_open(in_temp("vault"), (struct root_file){in_temp("root.key"), false}, 2, serve,
+                      out, &why);
 }
 
 static void write_root_key(char digit)
@@ -27,7 +28,8 @@ static int setup(void **state)
     if (temp_make(state))
         return -1;
     write_root_key('a');
-    if (store_create(in_temp("vault"), in_temp("root.key"), &why) != STATUS_OK)
+    if (store_create(in_temp("vault"), (struct root_file){in_temp("root.key"), false}, &why) !=
+        STATUS_OK)
         return -1;
     return open_store(true, &store) == STATUS_OK ? 0 : -1;
 }
@@ -284,12 +286,18 @@ static void a_vault_is_made_once(void **state)
     store_close(store);
     store = NULL;
     strbuf_reset(&why);
-    assert_int_equal(store_create(in_temp("vault"), in_temp("root.key"), &why), STATUS_CONFLICT);
+    assert_int_equal(
+        store_create(in_temp("vault"), (struct root_file){in_temp("root.key"), false}, &why),
+        STATUS_CONFLICT);
     assert_int_equal(unlink(in_temp("vault/keyring")), 0); /* a lost keyring is not replaced */
-    assert_int_equal(store_create(in_temp("vault"), in_temp("root.key"), &why), STATUS_CONFLICT);
+    assert_int_equal(
+        store_create(in_temp("vault"), (struct root_file){in_temp("root.key"), false}, &why),
+        STATUS_CONFLICT);
     assert_int_equal(open_store(true, &store), STATUS_UNAVAILABLE);
     assert_non_null(strstr(strbuf_cstr(&why), "init"));
-    assert_int_equal(store_create(in_temp("other"), in_temp("no.key"), &why), STATUS_UNPROCESSABLE);
+    assert_int_equal(
+        store_create(in_temp("other"), (struct root_file){in_temp("no.key"), false}, &why),
+        STATUS_UNPROCESSABLE);
     assert_false(exists(in_temp("other")));
 }
 
