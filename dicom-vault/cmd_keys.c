@@ -65,8 +65,10 @@ static enum status shred(struct store *s, const struct audit_by *by, const char 
     else if (st == STATUS_OK && complete)
         puts("complete");
     else if (st == STATUS_OK)
-        printf("deleted; complete after rotate, rewrap and retire %u, then shred it again\n",
-               key_id);
+        printf(
+            "deleted; complete after rotate, rewrap and retire %u, and what is older, then shred "
+            "it again\n",
+            key_id);
     return st;
 }
 

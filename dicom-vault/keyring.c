@@ -253,6 +253,14 @@ uint32_t keyring_newest(const struct keyring *k)
     return id;
 }
 
+uint32_t keyring_oldest(const struct keyring *k)
+{
+    pthread_rwlock_rdlock(&k->ring->lock);
+    uint32_t id = k->ring->keys[0].id;
+    pthread_rwlock_unlock(&k->ring->lock);
+    return id;
+}
+
 enum status keyring_add(struct keyring *k, uint32_t *key_id)
 {
     struct ring *ring = k->ring;

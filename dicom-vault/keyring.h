@@ -45,6 +45,7 @@ enum status keyring_refresh(const struct keyring *k);
 
 bool keyring_has(const struct keyring *k, uint32_t key_id);
 uint32_t keyring_newest(const struct keyring *k);
+uint32_t keyring_oldest(const struct keyring *k);
 /* A new random key, in memory only: write the file. CONFLICT when it is full. */
 enum status keyring_add(struct keyring *k, uint32_t *key_id);
 void keyring_remove(struct keyring *k, uint32_t key_id); /* in memory only, and wiped there */

@@ -273,6 +273,7 @@ enum status rekey_shred(struct store *s, const struct audit_by *by, const uint8_
     store_unlink(s, id);
     st = empty_log(s);
     *key_id = d.rekey.key_id;
-    *complete = st == STATUS_OK && !keyring_has(store_keys(s), d.rekey.key_id);
+    /* Older keys may have wrapped it too, before a rewrap. */
+    *complete = st == STATUS_OK && keyring_oldest(store_keys(s)) > d.rekey.key_id;
     return st;
 }

@@ -186,3 +186,17 @@ def test_the_changes_are_in_the_audit_log(running):
     for action in ("rotate", "rewrap", "retire", "delete"):
         assert f" {action} " in log
     running.command("audit", "verify")
+
+
+def test_shred_is_not_complete_while_an_older_key_lives(running):
+    """It wrapped the object's key before the rewrap, and a backup may have that."""
+    file = running.put(b"secret")
+    running.command("rotate")
+    running.command("rewrap")
+    assert "retire 2" in running.command("shred", file).stdout
+    running.command("rotate")
+    running.command("rewrap")
+    running.command("retire", "2")
+    assert "retire 2, and what is older" in running.command("shred", file).stdout
+    running.command("retire", "1")
+    assert running.command("shred", file).stdout == "complete\n"
