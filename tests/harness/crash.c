@@ -1,6 +1,7 @@
 /* For LD_PRELOAD: counts the calls that change files, and ends the process by SIGKILL before one
  * of them, as a crash at that step would. While the file CRASH_ARM exists: its content is the
- * number of the call to die at (0: none), and every call before it is appended to CRASH_TRACE. */
+ * number of the call to die at (0: none), and every call before it is appended to CRASH_TRACE.
+ * CLOCK_BEHIND_S: the system's clock, not the monotonic one, is that many seconds late. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <limits.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static atomic_int steps;
@@ -114,4 +116,13 @@ int unlinkat(int dir, const char *path, int flags)
 {
     step("unlink", path);
     return (int)syscall(SYS_unlinkat, dir, path, flags);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    const char *behind = getenv("CLOCK_BEHIND_S");
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (result == 0 && clock == CLOCK_REALTIME && behind)
+        now->tv_sec -= atol(behind);
+    return result;
 }

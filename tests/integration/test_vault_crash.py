@@ -1,5 +1,5 @@
 """SIGKILL before every call that changes a file: of an upload, of a delete, and of each command that
-changes keys. tests/harness/crash.c counts the calls inside the process, and traces them, so that
+changes keys; and a clock that was set back. tests/harness/crash.c counts the calls inside the process, and traces them, so that
 their order is what a power cut needs."""
 
 import os
@@ -189,5 +189,27 @@ def test_commands_that_change_keys(vault, crash):
     del expected[victim]
     assert run("shred", victim) >= 3
     assert vault.disk.sql("SELECT 1 FROM objects WHERE id = ?", bytes.fromhex(victim)) == []
+    assert vault.command("audit", "verify").returncode == 0
+    assert vault.command("verify").returncode == 0
+
+
+def test_a_clock_that_was_set_back(vault, crash):
+    """Times are told, nothing is decided by them: lists keep the order of uploads, pages end where
+    they ended, keys and the audit log hold."""
+    vault.start(**crash.env)
+    ids = [vault.put(b"before") for _ in range(2)]
+    first = vault.request("GET", "/files?limit=1").json()
+    vault.server.stop()
+    vault.start(**crash.env, CLOCK_BEHIND_S=86_400)
+    ids += [vault.put(b"after") for _ in range(2)]
+    files = vault.list()
+    assert [f["id"] for f in files] == ids
+    assert files[2]["created"] < files[1]["created"]  # the control: it is set back
+    rest = vault.request("GET", f"/files?after={first['next']}").json()["files"]
+    assert [f["id"] for f in rest] == ids[1:]
+    assert [whole(vault)[i] for i in ids] == [b"before"] * 2 + [b"after"] * 2
+    vault.command("rotate")
+    vault.command("rewrap")
+    assert vault.request("DELETE", f"/files/{ids[0]}").status_code == 204
     assert vault.command("audit", "verify").returncode == 0
     assert vault.command("verify").returncode == 0

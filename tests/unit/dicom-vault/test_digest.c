@@ -61,7 +61,7 @@ static void refuses_all_else(void **state)
         HELLO " sha-512=:AAAA:",
         HELLO ";q=1",
         HELLO "," HELLO,
-        "," HELLO,
+        ("," HELLO),
     };
     bool found;
     uint8_t sha256[32];
