@@ -500,7 +500,7 @@ static enum status get_seal(struct http_request *req)
     }
     json_t *seal = json_pack(
         "{s:s, s:I, s:I, s:I}", "format", "c2sp.org/chunked-encryption@v1, AES-256-GCM, SHA-512",
-        "key", (json_int_t)o.key_id, "chunks", (json_int_t)(o.size / CHUNKED_PLAIN + 1),
+        "key", (json_int_t)o.key_id, "chunks", (json_int_t)(o.size / CHUNKED_PLAIN) + 1,
         "stored_size", (json_int_t)chunked_file_size(o.size));
     const uint8_t *header = download_header(d);
     add_hex(seal, "id", id, OBJECT_ID);
