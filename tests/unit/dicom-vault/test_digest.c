@@ -57,10 +57,10 @@ static void refuses_all_else(void **state)
         "SHA-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
         "sha-256 =:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:",
         "sha-512=:AAAA:", /* a check that was asked for and cannot be made */
-        HELLO ",",
-        HELLO " sha-512=:AAAA:",
-        HELLO ";q=1",
-        HELLO "," HELLO,
+        (HELLO ","),
+        (HELLO " sha-512=:AAAA:"),
+        (HELLO ";q=1"),
+        (HELLO "," HELLO),
         ("," HELLO),
     };
     bool found;
