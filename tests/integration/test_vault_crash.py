@@ -1,6 +1,6 @@
 """SIGKILL before every call that changes a file: of an upload, of a delete, and of each command that
-changes keys; and a clock that was set back. tests/harness/crash.c counts the calls inside the process, and traces them, so that
-their order is what a power cut needs."""
+changes keys; and a clock that was set back. tests/harness/crash.c counts the calls inside the
+process, and traces them, so that their order is what a power cut needs."""
 
 import os
 import subprocess
