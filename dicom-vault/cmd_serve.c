@@ -6,7 +6,9 @@
 #include "routes.h"
 #include "service.h"
 
-#define SUMMARY "encrypted file store over HTTP; commands: serve (the default), init, apikey, audit"
+#define SUMMARY                                                                                    \
+    "encrypted file store over HTTP; commands: serve (the default), init, apikey, audit, verify, " \
+    "backup, rotate, rewrap, retire, shred"
 
 int cmd_serve(int argc, char **argv)
 {
