@@ -116,13 +116,13 @@ $(OUT)/load-bin/%: $(OBJ)/tests/load/%.o $(LOAD_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
 
-# Always the plain build: `make VARIANT=release proofs`.
-PROOFS := $(patsubst tests/proofs/%.c,$(OUT)/proofs/%,$(wildcard tests/proofs/*.c))
-PROOFS_LIB := $(call objects,tests/proofs/lib)
-PROOFS_OBJ := $(call objects,tests/proofs) $(PROOFS_LIB)
-$(PROOFS_OBJ): CPPFLAGS += -Itests/proofs/lib
+# Always the plain build: `make VARIANT=release proof-programs`.
+PROOF_PROGRAMS := $(patsubst tests/proofs/%.c,$(OUT)/proofs/%,$(wildcard tests/proofs/*.c))
+PROOF_LIB := $(call objects,tests/proofs/lib)
+PROOF_OBJ := $(call objects,tests/proofs) $(PROOF_LIB)
+$(PROOF_OBJ): CPPFLAGS += -Itests/proofs/lib
 
-$(OUT)/proofs/%: $(OBJ)/tests/proofs/%.o $(PROOFS_LIB) $(COMMON_LIB)
+$(OUT)/proofs/%: $(OBJ)/tests/proofs/%.o $(PROOF_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
 
@@ -151,12 +151,12 @@ $(OBJ)/%.o: %.c
 
 unit-tests: $(UNIT_TESTS) $(HARNESS) $(LOAD)
 load-programs: $(LOAD)
-proofs: $(PROOFS)
+proof-programs: $(PROOF_PROGRAMS)
 fuzzers: $(FUZZERS)
 # Every object there is, nothing linked.
 compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
     $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(c)) $(call fuzz_sources,$(c)))) \
-    $(HARNESS_OBJ) $(LOAD_OBJ) $(PROOFS_OBJ) $(OBJ)/tests/fuzz/replay.o
+    $(HARNESS_OBJ) $(LOAD_OBJ) $(PROOF_OBJ) $(OBJ)/tests/fuzz/replay.o
 
 -include $(shell find $(OBJ) -name '*.d' 2>/dev/null)
 .SECONDARY:
@@ -245,6 +245,6 @@ proofs: all
 	@for p in $(PROOF_TARGETS); do $(MAKE) --no-print-directory $$p || exit 1; done
 	@PYTHONPATH=tests:tests/proofs python3 -B tests/proofs/report.py
 
-.PHONY: proofs $(PROOF_TARGETS) all unit-tests fuzzers load-programs proofs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
+.PHONY: proofs $(PROOF_TARGETS) all unit-tests fuzzers load-programs proof-programs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
         bench-vault bench-portal test-chroot test-compose format install clean
 .DEFAULT_GOAL := all

@@ -89,7 +89,8 @@ def main():
         folder = Path(name)
         redis = stores.Redis(folder / "redis").start()
         env = {"SCRIBE_TOKEN_KEY": KEY, "HISTORY_URL": f"sqlite://{folder}/history.db",
-               "REDIS_URL": redis.url, "SCRIBE_DEMO_LOGIN": "1", "LOG_LEVEL": "warn"}
+               "REDIS_URL": redis.url, "SCRIBE_DEMO_LOGIN": "1", "LOG_LEVEL": "warn",
+               "SCRIBE_RATE": "1000000"}
         servers = [server.Server("scribe", env, folder / n, (), "release").start() for n in "ab"]
         try:
             asyncio.run(show(proof, servers))
