@@ -64,7 +64,7 @@ def test_database(own_redis, start_probe):
     start(start_probe, own_redis.url + "/3")("command", "SET", "k", "three")
     assert outside(own_redis, db=3).get("k") == b"three"
     assert outside(own_redis).get("k") is None
-    missing = start_probe("probe_redis", own_redis.url + "/99")
+    missing = start_probe("probe_redis", own_redis.url + "/999")
     until(lambda: "SELECT: ERR DB index" in missing("health")["why"])
 
 
