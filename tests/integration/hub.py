@@ -137,7 +137,8 @@ def metric(server, name):
 
 class Burst:
     """One keep-alive connection a partner. accept(order): every partner's request is sent before
-    the first answer is read; 503 is asked again after its Retry-After, as a client should."""
+    the first answer is read, another one first each time; 503 is asked again after its Retry-After,
+    as a client should."""
 
     def __init__(self, server, partners):
         self.calls = [(p, http.client.HTTPConnection("127.0.0.1", server.port, timeout=30),
@@ -146,6 +147,7 @@ class Burst:
 
     def accept(self, order):
         """[(partner, status, body)], one of each partner."""
+        self.calls = self.calls[1:] + self.calls[:1]
         answers, ask = [], self.calls
         while ask:
             for _, connection, headers in ask:
