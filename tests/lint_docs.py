@@ -53,7 +53,8 @@ def missing(document, files, names, makes):
             yield f"link to {link}"
     for code in CODE.findall(text):
         file, call = FILE.fullmatch(code), FUNCTION.fullmatch(code)
-        if file and not (document.parent / code).exists() and not (ROOT / code).exists() \
+        built = code.startswith("build/")
+        if file and not built and not (document.parent / code).exists() and not (ROOT / code).exists() \
                 and code not in bases and not any(str(p).endswith("/" + code) for p in files):
             yield f"file {code}"
         if call and call[1] not in names:
