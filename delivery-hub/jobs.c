@@ -1,8 +1,8 @@
 #include "jobs.h"
+#include "clock.h"
 #include "strbuf.h"
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct job {
     bool (*run)(void *ctx);
@@ -17,16 +17,9 @@ struct job {
 /* False when the job is to end. */
 static bool wait_for_turn(struct job *j)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += j->every_ms / 1000;
-    until.tv_nsec += (long)(j->every_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    int64_t until_ms = clock_mono_ms() + j->every_ms;
     pthread_mutex_lock(&j->lock);
-    while (!j->woken && !j->stopping && pthread_cond_timedwait(&j->changed, &j->lock, &until) == 0)
+    while (!j->woken && !j->stopping && clock_cond_wait(&j->changed, &j->lock, until_ms))
         continue;
     j->woken = false;
     bool go_on = !j->stopping;
@@ -47,13 +40,9 @@ static void *job_main(void *arg)
 struct job *job_start(bool (*run)(void *ctx), void *ctx, unsigned every_ms)
 {
     struct job *j = xcalloc(1, sizeof(*j));
-    pthread_condattr_t attr;
     *j = (struct job){.run = run, .ctx = ctx, .every_ms = every_ms, .woken = true};
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&j->lock, NULL);
-    pthread_cond_init(&j->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    clock_cond_init(&j->changed);
     if (pthread_create(&j->thread, NULL, job_main, j))
         abort();
     return j;

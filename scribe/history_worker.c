@@ -258,22 +258,14 @@ static void run_batch(struct lane *l, size_t n)
 
 /* --- the thread ----------------------------------------------------------------------------- */
 
-static struct timespec in_ms(int64_t ms)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    int64_t ns = t.tv_nsec + ms % 1000 * 1000000;
-    return (struct timespec){t.tv_sec + ms / 1000 + ns / 1000000000, ns % 1000000000};
-}
-
 /* Wait for jobs, but not past the time for a ping. Everything that is there, up to BATCH_MAX. */
 static size_t take(struct lane *l, bool *stop)
 {
     size_t n = 0;
     pthread_mutex_lock(&l->lock);
     l->busy = false;
-    struct timespec until = in_ms(l->up ? PING_UP_MS : PING_DOWN_MS);
-    while (!l->first && !l->stop && pthread_cond_timedwait(&l->more, &l->lock, &until) == 0)
+    int64_t until_ms = clock_mono_ms() + (l->up ? PING_UP_MS : PING_DOWN_MS);
+    while (!l->first && !l->stop && clock_cond_wait(&l->more, &l->lock, until_ms))
         ;
     while (l->first && n < BATCH_MAX) {
         l->taken[n++] = (struct job *)l->first;
@@ -344,12 +336,8 @@ static void lane_start(struct lane *l, struct history_worker *w, const char *nam
 {
     *l = (struct lane){.worker = w, .name = name, .why = "not connected yet"};
     l->last = &l->first;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_mutex_init(&l->lock, NULL);
-    pthread_cond_init(&l->more, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&l->more);
     metric_gauge_read("scribe_history_queue", labels, "Jobs that wait for the history.", read_depth,
                       l);
     if (pthread_create(&l->thread, NULL, run, l) != 0)
@@ -364,11 +352,11 @@ static void lane_stop(struct lane *l)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* False when it has not ended by `until`. */
-static bool lane_join(struct lane *l, const struct timespec *until)
+/* False when it has not ended by then. */
+static bool lane_join(struct lane *l, int64_t until_ms)
 {
     pthread_mutex_lock(&l->lock);
-    while (!l->ended && pthread_cond_timedwait(&l->more, &l->lock, until) == 0)
+    while (!l->ended && clock_cond_wait(&l->more, &l->lock, until_ms))
         ;
     bool ended = l->ended;
     pthread_mutex_unlock(&l->lock);
@@ -444,8 +432,8 @@ bool history_worker_free(struct history_worker *w)
         return true;
     lane_stop(&w->writer);
     lane_stop(&w->reader);
-    struct timespec until = in_ms(JOIN_MS);
-    if (!lane_join(&w->writer, &until) || !lane_join(&w->reader, &until)) {
+    int64_t until_ms = clock_mono_ms() + JOIN_MS;
+    if (!lane_join(&w->writer, until_ms) || !lane_join(&w->reader, until_ms)) {
         log_warn("history_hangs", F("url", w->driver->scheme));
         return false;
     }

@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { PERIOD_MS = 1000, RETRY_MS = 50 };
 
@@ -161,8 +160,7 @@ static int64_t look(struct invalidation *v)
 static void wait_ms(struct invalidation *v, int64_t ms)
 {
     int64_t deadline = clock_mono_ms() + ms;
-    struct timespec until = {deadline / 1000, (long)(deadline % 1000) * 1000000};
-    while (!v->woken && !v->stopping && !pthread_cond_timedwait(&v->wake, &v->lock, &until))
+    while (!v->woken && !v->stopping && clock_cond_wait(&v->wake, &v->lock, deadline))
         ;
     v->woken = false;
 }
@@ -186,12 +184,8 @@ static void *run(void *arg)
 
 static void init(struct invalidation *v, const struct invalidation_options *options)
 {
-    pthread_condattr_t monotonic;
     v->o = *options;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&v->wake, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&v->wake);
     pthread_mutex_init(&v->lock, NULL);
     v->sweeps = metric_counter("portal_sweeps_total", "", "Looks for pending invalidations.");
     v->replayed = metric_counter("portal_invalidations_replayed_total", "",

@@ -74,9 +74,7 @@ static size_t take_batch(struct loader *l)
 
 static void wait_ms(struct loader *l, int64_t ms)
 {
-    int64_t deadline = clock_mono_ms() + ms;
-    struct timespec until = {deadline / 1000, (long)(deadline % 1000) * 1000000};
-    pthread_cond_timedwait(&l->changed, &l->lock, &until);
+    clock_cond_wait(&l->changed, &l->lock, clock_mono_ms() + ms);
 }
 
 /* The first of a crowd is answered at once; who comes while it is waits for the rest of them. */
@@ -309,15 +307,11 @@ enum status loader_keep(void *loader, struct http_request *req)
 struct loader *loader_new(struct sessions *sessions, struct fills *fills, struct near *near)
 {
     struct loader *l = xcalloc(1, sizeof(*l));
-    pthread_condattr_t monotonic;
     l->sessions = sessions;
     l->fills = fills;
     l->near = near;
     l->end = &l->first;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&l->changed);
     pthread_mutex_init(&l->lock, NULL);
     l->waiting = metric_gauge("portal_loader_waiting", "", "Requests that wait for a batch.");
     l->batches = metric_counter("portal_loader_batches_total", "", "Batches loaded.");

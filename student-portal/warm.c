@@ -5,7 +5,6 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { BEGIN_MS = 500 };
 
@@ -69,9 +68,8 @@ static void *run(void *arg)
     struct warm *w = arg;
     for (int64_t pause = BEGIN_MS;; pause = WARM_PERIOD_MS) {
         int64_t deadline = clock_mono_ms() + pause;
-        struct timespec until = {deadline / 1000, (long)(deadline % 1000) * 1000000};
         pthread_mutex_lock(&w->lock);
-        while (!w->stopping && !pthread_cond_timedwait(&w->stop, &w->lock, &until))
+        while (!w->stopping && clock_cond_wait(&w->stop, &w->lock, deadline))
             ;
         bool stopping = w->stopping;
         pthread_mutex_unlock(&w->lock);
@@ -87,12 +85,8 @@ struct warm *warm_new(struct db *db, struct fills *fills, struct near *near, int
     if (minutes == 0)
         return NULL;
     struct warm *w = xcalloc(1, sizeof(*w));
-    pthread_condattr_t monotonic;
     *w = (struct warm){.db = db, .fills = fills, .near = near, .minutes = minutes};
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->stop, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    clock_cond_init(&w->stop);
     pthread_mutex_init(&w->lock, NULL);
     w->warmed =
         metric_counter("portal_warmed_total", "", "Pages loaded before they were asked for.");
