@@ -36,26 +36,24 @@ enum status sees_course(struct http_request *req)
     return sql_exists(portal.db, "SELECT 1 FROM courses WHERE code = ?", SQL(SQL_TEXT(course)));
 }
 
-enum status teaches_session(struct http_request *req)
+/* Is the caller in that session, as `sql` says of (session, user)? */
+static enum status is_in_session(struct http_request *req, const char *sql)
 {
     int64_t session;
     enum status st = session_param(req, &session);
     if (st)
         return st;
-    return sql_exists(portal.db,
-                      "SELECT 1 FROM class_sessions s JOIN courses c ON c.id = s.course_id"
-                      " WHERE s.id = ? AND c.teacher_id = ?",
-                      SQL(SQL_I64(session), SQL_I64(caller(req)->id)));
+    return sql_exists(portal.db, sql, SQL(SQL_I64(session), SQL_I64(caller(req)->id)));
+}
+
+enum status teaches_session(struct http_request *req)
+{
+    return is_in_session(req, "SELECT 1 FROM class_sessions s JOIN courses c ON c.id = s.course_id"
+                              " WHERE s.id = ? AND c.teacher_id = ?");
 }
 
 enum status attends_session(struct http_request *req)
 {
-    int64_t session;
-    enum status st = session_param(req, &session);
-    if (st)
-        return st;
-    return sql_exists(portal.db,
-                      "SELECT 1 FROM class_sessions s JOIN enrolments e ON e.course_id ="
-                      " s.course_id WHERE s.id = ? AND e.student_id = ?",
-                      SQL(SQL_I64(session), SQL_I64(caller(req)->id)));
+    return is_in_session(req, "SELECT 1 FROM class_sessions s JOIN enrolments e ON e.course_id ="
+                              " s.course_id WHERE s.id = ? AND e.student_id = ?");
 }
