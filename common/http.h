@@ -93,6 +93,8 @@ const uint8_t *http_body(const struct http_request *req, size_t *len);
 /* The body as a JSON object: content type application/json (415), strict (400), an object (422).
  * Owned by the request. */
 enum status http_body_json(struct http_request *req, json_t **out);
+/* Its members, as json_take says; strings point into the body. The reason of a failure is set. */
+enum status http_body_take(struct http_request *req, const char *fmt, ...);
 const struct principal *http_principal(const struct http_request *req);
 const char *http_request_id(const struct http_request *req); /* also in X-Request-Id */
 /* The caller's address as text, through TRUSTED_PROXIES; and whether TLS ended in front. */

@@ -105,6 +105,23 @@ enum status http_body_json(struct http_request *req, json_t **out)
     return STATUS_OK;
 }
 
+enum status http_body_take(struct http_request *req, const char *fmt, ...)
+{
+    json_t *root;
+    struct strbuf why = STRBUF_INIT;
+    enum status s = http_body_json(req, &root);
+    if (s)
+        return s;
+    va_list members;
+    va_start(members, fmt);
+    s = json_vtake(root, &why, fmt, members);
+    va_end(members);
+    if (s)
+        http_fail(req, s, "%s", strbuf_cstr(&why));
+    strbuf_release(&why);
+    return s;
+}
+
 const struct principal *http_principal(const struct http_request *req)
 {
     return &req->who;

@@ -54,17 +54,22 @@ enum status json_parse(const void *bytes, size_t len, json_t **out, struct strbu
     return STATUS_BAD_REQUEST;
 }
 
-enum status json_take(json_t *root, struct strbuf *why, const char *fmt, ...)
+enum status json_vtake(json_t *root, struct strbuf *why, const char *fmt, va_list members)
 {
-    va_list ap;
-    va_start(ap, fmt);
     json_error_t error;
-    int failed = json_vunpack_ex(root, &error, 0, fmt, ap);
-    va_end(ap);
-    if (!failed)
+    if (!json_vunpack_ex(root, &error, 0, fmt, members))
         return STATUS_OK;
     add_reason(why, error.text);
     return STATUS_UNPROCESSABLE;
+}
+
+enum status json_take(json_t *root, struct strbuf *why, const char *fmt, ...)
+{
+    va_list members;
+    va_start(members, fmt);
+    enum status s = json_vtake(root, why, fmt, members);
+    va_end(members);
+    return s;
 }
 
 static int add_bytes(const char *bytes, size_t len, void *out)

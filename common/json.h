@@ -6,6 +6,7 @@
 #include "status.h"
 #include "strbuf.h"
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdbool.h>
 
 enum { JSON_DEPTH_MAX = 32 };
@@ -17,6 +18,7 @@ enum status json_parse(const void *bytes, size_t len, json_t **out, struct strbu
  * of another type. Strings point into `root`. Example: json_take(root, why, "{s:s, s?i !}",
  * "room", &room, "after", &after). */
 enum status json_take(json_t *root, struct strbuf *why, const char *fmt, ...);
+enum status json_vtake(json_t *root, struct strbuf *why, const char *fmt, va_list members);
 /* Append the compact text of `root`. */
 void json_write(struct strbuf *out, const json_t *root);
 /* Append `s` as a JSON string, quotes included; what is not UTF-8 in it becomes U+FFFD. */

@@ -81,15 +81,7 @@ static enum status reply_token(struct http_request *req, const char *key, const 
 enum status login_demo(struct http_request *req, const char *key)
 {
     const char *account, *role;
-    struct strbuf why = STRBUF_INIT;
-    json_t *body;
-    enum status st = http_body_json(req, &body);
-    if (st)
-        return st;
-    st = json_take(body, &why, "{s:s !}", "account", &account);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    strbuf_release(&why);
+    enum status st = http_body_take(req, "{s:s !}", "account", &account);
     if (st)
         return st;
     role = demo_role(account);

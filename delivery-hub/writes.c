@@ -120,20 +120,12 @@ static enum status advance_work(struct db_conn *c, struct command *cmd)
 /* {"fence":1}, or no body. */
 static enum status take_fence(struct http_request *req, int64_t *fence)
 {
-    struct strbuf why = STRBUF_INIT;
     json_int_t number = 0;
-    json_t *body;
     size_t len;
     http_body(req, &len);
     if (len == 0)
         return STATUS_OK;
-    enum status st = http_body_json(req, &body);
-    if (st)
-        return st;
-    st = json_take(body, &why, "{s?I !}", "fence", &number);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    strbuf_release(&why);
+    enum status st = http_body_take(req, "{s?I !}", "fence", &number);
     *fence = number;
     return st;
 }

@@ -96,22 +96,16 @@ enum status get_audit(struct http_request *req)
 static enum status take_change(struct http_request *req, const char *fmt,
                                struct person_change *change)
 {
-    json_t *root;
     const char *role = NULL;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
+    enum status st = http_body_take(req, fmt, "name", &change->name, "role", &role, "disabled",
+                                    &change->disabled);
     if (st)
         return st;
-    st = json_take(root, &why, fmt, "name", &change->name, "role", &role, "disabled",
-                   &change->disabled);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (role && role_parse(role, &change->role))
+    if (role && role_parse(role, &change->role))
         st = http_fail(req, STATUS_UNPROCESSABLE, "role is one of student, faculty and admin");
     else if (change->name &&
              !text_valid(change->name, strlen(change->name), 1, NAME_MAX_BYTES, false))
         st = http_fail(req, STATUS_UNPROCESSABLE, "name is 1 to %d bytes of text", NAME_MAX_BYTES);
-    strbuf_release(&why);
     return st;
 }
 

@@ -34,18 +34,10 @@ enum status get_check_in(struct http_request *req)
 
 static enum status read_minutes(struct http_request *req, int *minutes)
 {
-    json_t *root;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
-    if (st)
-        return st;
     *minutes = MINUTES_DEFAULT;
-    st = json_take(root, &why, "{s?i !}", "minutes", minutes);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (*minutes < 1 || *minutes > MINUTES_MAX)
+    enum status st = http_body_take(req, "{s?i !}", "minutes", minutes);
+    if (!st && (*minutes < 1 || *minutes > MINUTES_MAX))
         st = http_fail(req, STATUS_UNPROCESSABLE, "minutes is 1 to %d", MINUTES_MAX);
-    strbuf_release(&why);
     return st;
 }
 
@@ -74,20 +66,6 @@ enum status delete_check_in(struct http_request *req)
 
 /* --- the student ------------------------------------------------------------------------------ */
 
-static enum status read_code(struct http_request *req, const char **code)
-{
-    json_t *root;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
-    if (st)
-        return st;
-    st = json_take(root, &why, "{s:s !}", "code", code);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    strbuf_release(&why);
-    return st;
-}
-
 static enum status reply_outcome(struct http_request *req, const struct check_in *attempt)
 {
     static const struct {
@@ -114,7 +92,7 @@ enum status post_check_in(struct http_request *req)
     struct check_in attempt = {.student = caller(req)->id, .changes = CHANGES_INIT};
     enum status st = session_param(req, &attempt.session);
     if (!st)
-        st = read_code(req, &attempt.code);
+        st = http_body_take(req, "{s:s !}", "code", &attempt.code);
     if (!st)
         st = check_in_try(portal.db, &attempt);
     portal_publish(st, &attempt.changes);

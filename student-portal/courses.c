@@ -20,22 +20,16 @@ enum status get_courses(struct http_request *req)
 
 static enum status read_course(struct http_request *req, struct course_change *change)
 {
-    json_t *root;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
+    enum status st =
+        http_body_take(req, "{s:s, s:s !}", "title", &change->title, "teacher", &change->teacher);
     if (st)
         return st;
-    st =
-        json_take(root, &why, "{s:s, s:s !}", "title", &change->title, "teacher", &change->teacher);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (!text_valid(change->title, strlen(change->title), 1, TITLE_MAX, false))
+    if (!text_valid(change->title, strlen(change->title), 1, TITLE_MAX, false))
         st = http_fail(req, STATUS_UNPROCESSABLE, "title is 1 to %d bytes of text", TITLE_MAX);
     else if (!name_valid(change->code, COURSE_MAX))
         st = http_fail(req, STATUS_UNPROCESSABLE,
                        "a course's code is 1 to %d of letters, digits, dot, dash and underscore",
                        COURSE_MAX);
-    strbuf_release(&why);
     return st;
 }
 
@@ -111,19 +105,11 @@ static bool is_class_time(int64_t unix_ms)
 
 static enum status read_start(struct http_request *req, int64_t *starts_ms)
 {
-    json_t *root;
     const char *text;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
-    if (st)
-        return st;
-    st = json_take(root, &why, "{s:s !}", "starts_at", &text);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (rfc3339_parse(text, starts_ms) || !is_class_time(*starts_ms))
+    enum status st = http_body_take(req, "{s:s !}", "starts_at", &text);
+    if (!st && (rfc3339_parse(text, starts_ms) || !is_class_time(*starts_ms)))
         st = http_fail(req, STATUS_UNPROCESSABLE,
                        "starts_at is a time such as 2026-01-31T09:00:00Z, in whole minutes");
-    strbuf_release(&why);
     return st;
 }
 

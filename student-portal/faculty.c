@@ -35,19 +35,9 @@ static enum status check_mark(struct http_request *req, const char *word, enum m
 
 static enum status read_mark(struct http_request *req, enum mark *out)
 {
-    json_t *root;
     const char *word;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
-    if (st)
-        return st;
-    st = json_take(root, &why, "{s:s !}", "mark", &word);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    else
-        st = check_mark(req, word, out);
-    strbuf_release(&why);
-    return st;
+    enum status st = http_body_take(req, "{s:s !}", "mark", &word);
+    return st ? st : check_mark(req, word, out);
 }
 
 enum status put_attendance(struct http_request *req)

@@ -40,16 +40,12 @@ static void wipe_body(struct http_request *req, const char *password)
 
 static enum status read_credentials(struct http_request *req, struct attempt *a)
 {
-    json_t *root;
     const char *account, *password;
-    struct strbuf why = STRBUF_INIT;
-    enum status st = http_body_json(req, &root);
+    enum status st =
+        http_body_take(req, "{s:s, s:s !}", "account", &account, "password", &password);
     if (st)
         return st;
-    st = json_take(root, &why, "{s:s, s:s !}", "account", &account, "password", &password);
-    if (st)
-        http_fail(req, st, "%s", strbuf_cstr(&why));
-    else if (!name_valid(account, ACCOUNT_MAX) || strlen(password) > PASSWORD_MAX)
+    if (!name_valid(account, ACCOUNT_MAX) || strlen(password) > PASSWORD_MAX)
         st = http_fail(req, STATUS_UNPROCESSABLE, "that cannot be an account and a password");
     if (!st) {
         snprintf(a->account, sizeof(a->account), "%s", account);
@@ -57,7 +53,6 @@ static enum status read_credentials(struct http_request *req, struct attempt *a)
         snprintf(a->address, sizeof(a->address), "%s", http_client_ip(req));
         wipe_body(req, password);
     }
-    strbuf_release(&why);
     return st;
 }
 
