@@ -198,6 +198,19 @@ void sqlite_rows_free(struct sqlite_rows *rows)
         finish(rows);
 }
 
+enum status sqlite_query_i64(struct sqlite *db, const char *sql, const struct sql_value *values,
+                             size_t n, bool *found, int64_t *out)
+{
+    struct sqlite_rows *rows = NULL;
+    *found = false;
+    enum status s = sqlite_query(db, sql, values, n, &rows);
+    if (s == STATUS_OK)
+        s = sqlite_next(rows, found);
+    *out = s == STATUS_OK && *found ? sqlite_i64(rows, 0) : 0;
+    sqlite_rows_free(rows);
+    return s;
+}
+
 int64_t sqlite_i64(const struct sqlite_rows *rows, int i)
 {
     return sqlite3_column_int64(rows->stmt, i);

@@ -32,6 +32,9 @@ enum status sqlite_query(struct sqlite *db, const char *sql, const struct sql_va
                          size_t n, struct sqlite_rows **out);
 enum status sqlite_next(struct sqlite_rows *rows, bool *more);
 void sqlite_rows_free(struct sqlite_rows *rows);
+/* The whole number in the first column of the first row; 0 with *found false when there is none. */
+enum status sqlite_query_i64(struct sqlite *db, const char *sql, const struct sql_value *values,
+                             size_t n, bool *found, int64_t *out);
 int64_t sqlite_i64(const struct sqlite_rows *rows, int i);
 /* NUL-terminated; valid until the next sqlite_next. NULL for NULL. */
 const char *sqlite_text(const struct sqlite_rows *rows, int i, size_t *len);

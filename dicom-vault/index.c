@@ -194,12 +194,10 @@ static enum status check_vault(struct index *ix, struct sqlite *db, struct strbu
 /* In a new vault; from then on the table says which key wraps. */
 static enum status name_first_key(struct index *ix, struct sqlite *db)
 {
-    bool found = false;
-    struct sqlite_rows *rows = NULL;
-    enum status s = sqlite_query(db, "SELECT id FROM wrapping_keys LIMIT 1", SQL_NONE, &rows);
-    if (s == STATUS_OK)
-        s = sqlite_next(rows, &found);
-    sqlite_rows_free(rows);
+    bool found;
+    int64_t ignored;
+    enum status s =
+        sqlite_query_i64(db, "SELECT id FROM wrapping_keys LIMIT 1", SQL_NONE, &found, &ignored);
     if (s != STATUS_OK || found)
         return s;
     return sqlite_exec(db, "INSERT INTO wrapping_keys (id, reserved) VALUES (?, 0)",
@@ -313,13 +311,9 @@ static enum status find_once(struct sqlite *db, struct insert *in)
 static enum status check_room(struct sqlite *db, const struct index *ix, uint64_t *room)
 {
     bool found;
-    struct sqlite_rows *rows = NULL;
-    enum status s = sqlite_query(db, "SELECT stored FROM usage", SQL_NONE, &rows);
-    if (s == STATUS_OK)
-        s = sqlite_next(rows, &found);
-    int64_t used = s == STATUS_OK && found ? sqlite_i64(rows, 0) : 0;
+    int64_t used;
+    enum status s = sqlite_query_i64(db, "SELECT stored FROM usage", SQL_NONE, &found, &used);
     *room = ix->quota > used ? (uint64_t)(ix->quota - used) : 0;
-    sqlite_rows_free(rows);
     return s;
 }
 
@@ -470,13 +464,10 @@ enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct obj
 
 enum status index_contains(struct index *ix, const uint8_t id[OBJECT_ID], bool *found)
 {
-    struct sqlite_rows *rows = NULL;
+    int64_t ignored;
     struct sqlite *db = index_borrow(ix);
-    enum status s =
-        sqlite_query(db, "SELECT 1 FROM objects WHERE id = ?", SQL(SQL_BLOB(id, OBJECT_ID)), &rows);
-    if (s == STATUS_OK)
-        s = sqlite_next(rows, found);
-    sqlite_rows_free(rows);
+    enum status s = sqlite_query_i64(db, "SELECT 1 FROM objects WHERE id = ?",
+                                     SQL(SQL_BLOB(id, OBJECT_ID)), found, &ignored);
     index_return(ix, db);
     return index_status(s);
 }

@@ -19,19 +19,6 @@ static enum status audit(struct sqlite *db, const struct rekey *r, const char *a
     return audit_append(db, store_keys(r->store), &entry);
 }
 
-/* One whole number; 0 without a row. */
-static enum status query_number(struct sqlite *db, const char *sql, const struct sql_value *values,
-                                size_t n, bool *found, int64_t *out)
-{
-    struct sqlite_rows *rows = NULL;
-    enum status s = sqlite_query(db, sql, values, n, &rows);
-    if (s == STATUS_OK)
-        s = sqlite_next(rows, found);
-    *out = s == STATUS_OK && *found ? sqlite_i64(rows, 0) : 0;
-    sqlite_rows_free(rows);
-    return s;
-}
-
 /* --- rotate ---------------------------------------------------------------------------------- */
 
 static enum status rotate(struct sqlite *db, void *ctx)
@@ -171,8 +158,8 @@ static enum status check_unused(struct sqlite *db, const struct rekey *r)
     uint32_t newest;
     enum status s = wraps_newest(db, &newest);
     if (s == STATUS_OK)
-        s = query_number(db, "SELECT COUNT(*) FROM objects WHERE key_id = ?",
-                         SQL(SQL_I64(r->key_id)), &found, &users);
+        s = sqlite_query_i64(db, "SELECT COUNT(*) FROM objects WHERE key_id = ?",
+                             SQL(SQL_I64(r->key_id)), &found, &users);
     if (s != STATUS_OK)
         return s;
     if (r->key_id == newest)
@@ -224,12 +211,12 @@ struct shred {
 static enum status find_key(struct sqlite *db, struct shred *d, bool *known)
 {
     int64_t key_id;
-    enum status s = query_number(db, "SELECT key_id FROM objects WHERE id = ?",
-                                 SQL(SQL_BLOB(d->id, OBJECT_ID)), &d->was_there, &key_id);
+    enum status s = sqlite_query_i64(db, "SELECT key_id FROM objects WHERE id = ?",
+                                     SQL(SQL_BLOB(d->id, OBJECT_ID)), &d->was_there, &key_id);
     *known = d->was_there;
     if (s == STATUS_OK && !*known)
-        s = query_number(db, "SELECT key_id FROM shredded WHERE object = ?",
-                         SQL(SQL_BLOB(d->id, OBJECT_ID)), known, &key_id);
+        s = sqlite_query_i64(db, "SELECT key_id FROM shredded WHERE object = ?",
+                             SQL(SQL_BLOB(d->id, OBJECT_ID)), known, &key_id);
     d->rekey.key_id = (uint32_t)key_id;
     return s;
 }
@@ -258,7 +245,8 @@ static enum status empty_log(struct store *s)
     int64_t busy = 1;
     bool found;
     struct sqlite *db = index_borrow(store_index(s));
-    enum status st = query_number(db, "PRAGMA wal_checkpoint(TRUNCATE)", SQL_NONE, &found, &busy);
+    enum status st =
+        sqlite_query_i64(db, "PRAGMA wal_checkpoint(TRUNCATE)", SQL_NONE, &found, &busy);
     index_return(store_index(s), db);
     return st == STATUS_OK && busy ? STATUS_CONTENDED : st;
 }

@@ -15,14 +15,11 @@ void wraps_release(struct wraps *w)
 
 enum status wraps_newest(struct sqlite *db, uint32_t *key_id)
 {
-    bool found = false;
-    struct sqlite_rows *rows = NULL;
-    enum status s = sqlite_query(db, "SELECT MAX(id) FROM wrapping_keys", SQL_NONE, &rows);
-    if (s == STATUS_OK)
-        s = sqlite_next(rows, &found);
-    if (s == STATUS_OK)
-        *key_id = (uint32_t)sqlite_i64(rows, 0);
-    sqlite_rows_free(rows);
+    bool found;
+    int64_t id;
+    enum status s =
+        sqlite_query_i64(db, "SELECT MAX(id) FROM wrapping_keys", SQL_NONE, &found, &id);
+    *key_id = (uint32_t)id;
     return s;
 }
 
