@@ -8,6 +8,7 @@ from collections import Counter
 
 import jwt
 import pymysql
+import pytest
 import requests
 
 KEY = "k" * 16 + "0123456789abcdef"
@@ -23,6 +24,20 @@ def env(mariadb, redis, database, **more):
     number = numbers.setdefault((mariadb, database), len(numbers))
     return {"HUB_TOKEN_KEY": KEY, "MYSQL_URL": mariadb.url(database),
             "REDIS_URL": f"{redis.url}/{number}", **more}
+
+
+@pytest.fixture
+def start(mariadb, redis, start_server, folder):
+    """start(OPTION=value...) -> a hub on a database of the test's own, which is server.database."""
+    name = folder.name.replace("-", "_")[:60]
+
+    def start(**options):
+        server = start_server("delivery-hub", env(mariadb, redis, name, **options))
+        server.database = connect(mariadb, name)
+        server.sitter = connect(mariadb, name)
+        return server
+
+    return start
 
 
 def token(sub, role, key=KEY, **claims):

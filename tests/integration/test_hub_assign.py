@@ -9,20 +9,7 @@ import requests
 
 import hub
 from harness.process import until
-
-
-@pytest.fixture
-def start(mariadb, redis, start_server, folder):
-    """start(OPTION=value...) -> a hub on a database of the test's own, which is server.database."""
-    name = folder.name.replace("-", "_")[:60]
-
-    def start(**options):
-        server = start_server("delivery-hub", hub.env(mariadb, redis, name, **options))
-        server.database = hub.connect(mariadb, name)
-        server.sitter = hub.connect(mariadb, name)
-        return server
-
-    return start
+from hub import start  # noqa: F401  a fixture
 
 
 def order_row(server, order):

@@ -4,25 +4,11 @@ import http.client
 import json
 import signal
 
-import pytest
-
 import hub
 from harness.process import until
+from hub import start  # noqa: F401  a fixture
 
 PARTNERS = 50
-
-
-@pytest.fixture
-def start(mariadb, redis, start_server, folder):
-    name = folder.name.replace("-", "_")[:60]
-
-    def start(**options):
-        server = start_server("delivery-hub", hub.env(mariadb, redis, name, **options))
-        server.database = hub.connect(mariadb, name)
-        server.sitter = hub.connect(mariadb, name)
-        return server
-
-    return start
 
 
 class Crowd:
