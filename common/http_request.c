@@ -107,7 +107,7 @@ enum status http_body_json(struct http_request *req, json_t **out)
 
 enum status http_body_take(struct http_request *req, const char *fmt, ...)
 {
-    json_t *root;
+    json_t *root = NULL;
     struct strbuf why = STRBUF_INIT;
     enum status s = http_body_json(req, &root);
     if (s)
