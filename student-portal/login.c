@@ -115,6 +115,7 @@ static enum status check_password(struct http_request *req)
     if (st == STATUS_UNAUTHENTICATED) {
         log_warn("login_refused", F("account", (const char *)a->account),
                  F("address", (const char *)a->address));
+        throttle_failed(portal.throttle, a->account, a->address, clock_mono_ms());
         http_set_header(req, "WWW-Authenticate", "Cookie");
         return http_fail(req, st, "account or password is wrong");
     }

@@ -10,11 +10,11 @@ enum { PLACES = 16384, FORGET_MS = 15 * 60 * 1000 };
 
 /* From the free-th failure on every attempt must wait 1, 2, 4, ... seconds after the one before.
  * The cap of an account from anywhere is low: an outsider can make its owner wait that long. So is
- * that of an address, which may be a whole campus: and whoever has logged in from it before is not
- * held to it. */
+ * that of an address, which may be a whole campus: it counts failures, not attempts, and whoever has
+ * logged in from it before is not held to it. */
 static const struct scope {
     const char *name;
-    bool by_account, by_address, strangers;
+    bool by_account, by_address, campus;
     unsigned free, delay_max_s;
 } scopes[] = {
     {"account and address", true, true, false, 5, 300},
@@ -96,7 +96,7 @@ static size_t find_scopes(struct throttle *t, const char *account, const char *a
     bool stranger = !memo_get(t->known, key);
     pthread_mutex_unlock(&t->lock);
     for (size_t i = 0; i < SCOPES; i++) {
-        if (scopes[i].strangers && !stranger)
+        if (scopes[i].campus && !stranger)
             continue;
         key_of(t, &scopes[i], account, address, keys[n]);
         found[n++] = &scopes[i];
@@ -117,11 +117,26 @@ enum status throttle_admit(struct throttle *t, const char *account, const char *
         if (tally && tally->next_ms - now_ms > wait_ms)
             wait_ms = tally->next_ms - now_ms;
     }
-    for (size_t i = 0; i < n && wait_ms == 0; i++)
-        count(memo_put(t->tallies, keys[i]), found[i], now_ms);
+    for (size_t i = 0; i < n && wait_ms == 0; i++) {
+        if (!found[i]->campus)
+            count(memo_put(t->tallies, keys[i]), found[i], now_ms);
+    }
     pthread_mutex_unlock(&t->lock);
     *retry_s = (unsigned)((wait_ms + 999) / 1000);
     return wait_ms ? STATUS_RATE_LIMITED : STATUS_OK;
+}
+
+void throttle_failed(struct throttle *t, const char *account, const char *address, int64_t now_ms)
+{
+    uint8_t keys[SCOPES][MEMO_KEY];
+    const struct scope *found[SCOPES];
+    size_t n = find_scopes(t, account, address, found, keys);
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < n; i++) {
+        if (found[i]->campus)
+            count(memo_put(t->tallies, keys[i]), found[i], now_ms);
+    }
+    pthread_mutex_unlock(&t->lock);
 }
 
 void throttle_verified(struct throttle *t, const char *account, const char *address)
@@ -144,7 +159,7 @@ void throttle_refund(struct throttle *t, const char *account, const char *addres
     pthread_mutex_lock(&t->lock);
     for (size_t i = 0; i < n; i++) {
         struct tally *tally = memo_get(t->tallies, keys[i]);
-        if (!tally || !tally->attempts)
+        if (found[i]->campus || !tally || !tally->attempts)
             continue;
         tally->attempts--;
         tally->next_ms = tally->last_ms + delay_ms(found[i], tally->attempts);

@@ -94,6 +94,8 @@ static void an_address_that_tries_many_accounts(void **state)
     for (; !waited && tried < 1000; tried++) {
         snprintf(account, sizeof(account), "user%u", tried);
         waited = wait_s(t, account, "10.0.0.1", T0);
+        if (!waited)
+            throttle_failed(t, account, "10.0.0.1", T0);
     }
     assert_int_equal(tried, 101);
     assert_int_equal(waited, 1);
@@ -101,6 +103,7 @@ static void an_address_that_tries_many_accounts(void **state)
         int64_t now = T0 + (i + 1) * 4000;
         snprintf(account, sizeof(account), "other%d", i);
         assert_int_equal(wait_s(t, account, "10.0.0.1", now), 0);
+        throttle_failed(t, account, "10.0.0.1", now);
         assert_true(wait_s(t, "newcomer", "10.0.0.1", now) <= 4);
         assert_int_equal(wait_s(t, "newcomer", "10.0.0.2", now), 0);
         throttle_refund(t, "newcomer", "10.0.0.2");
@@ -110,7 +113,7 @@ static void an_address_that_tries_many_accounts(void **state)
     throttle_free(t);
 }
 
-/* Right passwords are no failures, however many come from one address at nine. */
+/* Right passwords are no failures, however many come from one address at nine, all in one moment. */
 static void a_campus_logs_in(void **state)
 {
     (void)state;
@@ -119,7 +122,6 @@ static void a_campus_logs_in(void **state)
     for (int i = 0; i < 1500; i++) {
         snprintf(account, sizeof(account), "user%d", i);
         assert_int_equal(wait_s(t, account, "10.0.0.1", T0), 0);
-        throttle_verified(t, account, "10.0.0.1");
     }
     throttle_free(t);
 }
