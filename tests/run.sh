@@ -64,5 +64,7 @@ if [ "$VARIANT" = asan ]; then
 fi
 for program in "${failed[@]}"; do echo "FAILED $program"; done
 
-build/venv/bin/python -B -m pytest -q --durations=10 "${integration[@]}" || failed+=(pytest)
+# Two processes with stores of their own: much of a test is waiting, for a store to die or to start.
+build/venv/bin/python -B -m pytest -q --numprocesses=2 --dist=loadfile --durations=10 \
+    "${integration[@]}" || failed+=(pytest)
 [ ${#failed[@]} = 0 ]
