@@ -52,7 +52,7 @@ COMMON_PCS := $(MYSQL_PC) hiredis libmicrohttpd jansson sqlite3 libcrypto
 PCS_common := $(COMMON_PCS)
 PCS_scribe := $(COMMON_PCS) libwebsockets libuv libmongoc-1.0
 PCS_delivery-hub := $(COMMON_PCS)
-PCS_dicom-vault := $(COMMON_PCS) libargon2
+PCS_dicom-vault := $(COMMON_PCS) libargon2 libjpeg libpng
 PCS_student-portal := $(COMMON_PCS) libargon2
 PCS_load := $(COMMON_PCS)
 

@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 build='gcc libc6-dev make pkg-config
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libmicrohttpd-dev libjansson-dev
     default-libmysqlclient-dev libhiredis-dev libmongoc-dev libsqlite3-dev
-    libssl-dev libargon2-dev'
+    libssl-dev libargon2-dev libjpeg-dev libpng-dev'
 stores='mariadb-server-core mariadb-client-core redis-server util-linux python3'
 declare -A packages=(
     [build]=$build
