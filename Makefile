@@ -167,7 +167,7 @@ compile: $(foreach c,$(COMPONENTS),$(call objects,$(c)) $(call parts,$(c)) \
 help:
 	@echo 'make             release binaries in build/'
 	@echo 'make demo        all four services on private stores, and a tour (ONCE=1: end after it)'
-	@echo 'make test        unit and integration tests on the ASan and UBSan build'
+	@echo 'make test        unit and integration tests on the ASan and UBSan build (T=name: one of these)'
 	@echo 'make test-tsan   unit tests, and those of the chat server, on the TSan build'
 	@echo 'make lint        format check, warnings on gcc and clang, static analysis, layering'
 	@echo 'make fuzz        every fuzz target for SECONDS=10'
@@ -188,7 +188,7 @@ demo:
 
 test:
 	@tests/setup.sh test
-	@tests/run.sh
+	@tests/run.sh asan $(T)
 
 test-tsan:
 	@tests/setup.sh test

@@ -1,4 +1,5 @@
-"""What the documents name is there: links, files, functions, tests, make targets."""
+"""What the documents name is there: links, files, functions, tests, make targets. A function that
+is named right behind its file is in that file. No walk-through is longer than WORDS_MAX."""
 
 import re
 import subprocess
@@ -11,7 +12,10 @@ CODE = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"[\w.-][\w./-]*\.(?:c|h|py|sql|sh|js|css|html|md|json|yml|conf)")
 FUNCTION = re.compile(r"([a-z_]\w*)\(\)")
 TEST = re.compile(r"test_\w+")
-MAKE = re.compile(r"make ([a-z][a-z0-9-]+)")
+IN_FILE = re.compile(r"`([\w./-]+\.[ch])`:? (`\w+`(?:, `\w+`)*)")
+MAKE = re.compile(r"make ([a-z][a-z0-9-]+)(?: T=(\w+))?")
+WORDS_MAX = 900
+WALKS = [f"{s}/README.md" for s in ("scribe", "delivery-hub", "dicom-vault", "student-portal")]
 
 
 def tracked():
@@ -44,8 +48,20 @@ def targets():
                      for t in line.split()}
 
 
+def in_file(document, files, text):
+    """Functions named behind a file of the document's folder, or of another, that are not in it."""
+    for file, listed in IN_FILE.findall(text):
+        paths = [p for p in files if str(p).endswith("/" + file)]
+        beside = [p for p in paths if p.parent == document.parent] or paths
+        words = {w for p in beside for w in re.findall(r"\w+", p.read_text())}
+        for name in re.findall(r"\w+", listed):
+            if beside and name not in words:
+                yield f"{name} in {file}"
+
+
 def missing(document, files, names, makes):
     text = document.read_text()
+    yield from in_file(document, files, text)
     bases = {path.name for path in files} | library_headers(files)
     stems = {path.stem for path in files}
     for link in LINK.findall(text):
@@ -61,9 +77,11 @@ def missing(document, files, names, makes):
             yield f"function {code}"
         if TEST.fullmatch(code) and code not in names and code not in stems:
             yield f"test {code}"
-        for target in MAKE.findall(code):
+        for target, test in MAKE.findall(code):
             if target not in makes:
                 yield f"make target {target}"
+            if test and test not in names and test not in stems:
+                yield f"test {test}"
 
 
 def main():
@@ -72,6 +90,11 @@ def main():
     for document in (p for p in files if p.suffix == ".md"):
         for what in missing(document, files, names, makes):
             print(f"{document.relative_to(ROOT)}: no such {what}")
+            found += 1
+    for walk in WALKS:
+        words = len((ROOT / walk).read_text().split())
+        if words > WORDS_MAX:
+            print(f"{walk}: {words} words, at most {WORDS_MAX}")
             found += 1
     return 1 if found else 0
 

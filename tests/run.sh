@@ -1,6 +1,6 @@
 #!/bin/bash
 # All tests on the ASan and UBSan build, or the threaded ones on the TSan build.
-# usage: tests/run.sh [asan|tsan]
+# usage: tests/run.sh [asan|tsan [NAME]]; with NAME only the integration tests of that name
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export VARIANT=${1:-asan}
@@ -15,6 +15,10 @@ make --no-print-directory "$jobs" all unit-tests
 if [ "$VARIANT" = asan ]; then
     make --no-print-directory "$jobs" fuzzers
     make --no-print-directory "$jobs" VARIANT=release all proof-programs
+fi
+
+if [ -n "${2:-}" ]; then
+    exec build/venv/bin/python -B -m pytest -v -k "$2" tests/integration
 fi
 
 # One program of the unit tests: cmocka's own closing line, everything when it failed.
