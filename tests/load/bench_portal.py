@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import time
 import urllib.request
@@ -243,10 +244,11 @@ def measure_spike(bench, school, bare):
         before, swept = school.queries(), school.sweeps()
         warm.append(spike(school.portal.port, all_of_them)["seconds"])
         warm_queries.append(school.queries() - before - (school.sweeps() - swept))
-    bench.add("1,500 students at once, cold", cold, "s", limits)
-    bench.add("1,500 students at once, warm", warm, "s", limits)
-    bench.add("queries, cold", queries, "")
-    bench.add("queries, warm", warm_queries, "")
+    bench.add("portal.spike_cold_s", cold, "s", limits)
+    bench.add("portal.spike_warm_s", warm, "s", limits)
+    bench.add("portal.spike_queries", queries, "")
+    bench.add("portal.spike_queries_per_student", [n / CROWD for n in queries], "")
+    bench.add("portal.spike_warm_queries", warm_queries, "")
     p99, queries = [], []
     for _ in range(RUNS):
         school.forget()
@@ -256,20 +258,25 @@ def measure_spike(bench, school, bare):
         assert result["statuses"] == {"200": CROWD}, result
         p99.append(result["p99_us"] / 1000)
         queries.append(school.queries() - before - (school.sweeps() - swept))
-    bench.add("1,500 within a second, cold: p99", p99, "ms")
-    bench.add("1,500 within a second, cold: queries", queries, "")
+    bench.add("portal.spike_within_a_second_p99_ms", p99, "ms")
+    bench.add("portal.spike_within_a_second_queries", queries, "")
 
 
 def measure_steady(bench, school, bare):
+    """Throughput by a closed loop; latency by an open one, from the intended time of sending."""
     all_of_them = school.requests()
-    rates, limits, p99 = [], [], []
+    rates, limits = [], []
     for _ in range(RUNS):
         limits.append(steady(bare.port, all_of_them)["per_s"])
-        result = steady(school.portal.port, all_of_them)
-        rates.append(result["per_s"])
-        p99.append(result["p99_us"] / 1000)
-    bench.add("64 connections, warm", rates, "1/s", limits)
-    bench.add("64 connections, warm: p99", p99, "ms")
+        rates.append(steady(school.portal.port, all_of_them)["per_s"])
+    bench.add("portal.attendance_per_s", rates, "1/s", limits)
+    for percent in (50, 80):
+        results = [http_load(school.portal.port, all_of_them, connections=CONNECTIONS,
+                             rate=int(percent / 100 * statistics.median(rates)), seconds=SECONDS)
+                   for _ in range(RUNS)]
+        for p in ("p50", "p99"):
+            bench.add(f"portal.attendance_{p}_ms_at_{percent}_percent",
+                      [r[f"{p}_us"] / 1000 for r in results], "ms")
     return rates
 
 
@@ -284,12 +291,12 @@ def measure_php(bench, school, folder, rates):
             with urllib.request.urlopen(ask) as reply:
                 assert json.loads(reply.read()) == json.loads(school.body())
             school.forget()
-            name = "PHP with a cache" if cached else "PHP"
+            name = "php_with_cache" if cached else "php"
             took = spike(php.port, all_of_them)["seconds"]
-            bench.add(f"{name}: 1,500 students at once, cold", [took], "s")
+            bench.add(f"portal.{name}_spike_cold_s", [took], "s")
             theirs = [steady(php.port, all_of_them)["per_s"] for _ in range(RUNS)]
-            bench.add(f"{name}: 64 connections", theirs, "1/s")
-            bench.add(f"portal, warm, to {name}", [a / b for a, b in zip(rates, theirs)], "times")
+            bench.add(f"portal.{name}_per_s", theirs, "1/s")
+            bench.add(f"portal.times_{name}", [a / b for a, b in zip(rates, theirs)], "times")
         finally:
             php.close()
 
@@ -299,18 +306,18 @@ def measure_rows(bench, folder, n):
     school = School(folder / f"n{n}", n, PORTAL_NEAR=65536)
     try:
         requests = school.requests()
-        costs, p99 = {}, {}
         for name in ("cold", "warm"):
             before = cpu_s(school.portal.pid)
             result = http_load(school.portal.port, requests, connections=CONNECTIONS,
                                max_requests=2 * n if name == "warm" else n, seconds=120)
             assert result["statuses"] == {"200": result["requests"]}, result
-            costs[name] = 1e6 * (cpu_s(school.portal.pid) - before) / result["requests"]
-            p99[name] = result["p99_us"] / 1000
-        for name in ("cold", "warm"):
-            bench.add(f"{n:,} students, {name}: processor a request", [costs[name]], "us")
-            bench.add(f"{n:,} students, {name}: p99", [p99[name]], "ms")
-        bench.add(f"{n:,} students: memory", [rss_kib(school.portal.pid) / 1024], "MiB")
+            cost = 1e6 * (cpu_s(school.portal.pid) - before) / result["requests"]
+            bench.add(f"portal.{name}_cpu_us.{n}", [cost], "us")
+        paced = http_load(school.portal.port, requests, connections=CONNECTIONS,
+                          rate=int(result["per_s"] / 2), seconds=SECONDS)
+        for p in ("p50", "p99"):
+            bench.add(f"portal.warm_{p}_ms_at_50_percent.{n}", [paced[f"{p}_us"] / 1000], "ms")
+        bench.add(f"portal.memory_mib.{n}", [rss_kib(school.portal.pid) / 1024], "MiB")
     finally:
         school.close()
 

@@ -1,5 +1,5 @@
-"""Uploads beside a ladder on bare libmicrohttpd, of which each rung does one thing more; downloads
-beside bare decryption; ranges in the middle of a long file beside its start; verify beside
+"""Uploads beside a ladder on bare libmicrohttpd, of which each rung does one thing more (throw away,
+AES-256-GCM, SHA-256, write, fsync and rename); downloads beside bare decryption; ranges in the middle of a long file beside its start; verify beside
 `openssl speed`; and the memory all of it takes."""
 
 import contextlib
@@ -13,10 +13,9 @@ import urllib.request
 from harness.server import Server, binary
 from load.bench import QUICK, Bench, Limit, cpu_s, http_load, private_folder, request
 
-KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
-SIZES = {"512 KiB": 512 * KIB, "2 MiB": 2 * MIB, "11 MiB": 11 * MIB, "1 GiB": GIB}
-RUNGS = {"discard": "thrown away", "aead": "+ AES-256-GCM", "hash": "+ SHA-256",
-         "write": "+ write", "sync": "+ fsync, rename"}
+MB, KIB, MIB, GIB = 10 ** 6, 1 << 10, 1 << 20, 1 << 30
+SIZES = {"512kib": 512 * KIB, "2mib": 2 * MIB, "11mib": 11 * MIB, "1gib": GIB}
+RUNGS = ("discard", "aead", "hash", "write", "sync")
 CONNECTIONS = 4
 RUNS, VOLUME = (1, 256 * MIB) if QUICK else (3, 768 * MIB)
 
@@ -68,14 +67,14 @@ def a_ladder(rung):
 
 
 def load(server, requests, size, code):
-    """MiB of content a second, and for each second of the server's processor time; each request
+    """MB of content a second, and for each second of the server's processor time; each request
     answered with this code."""
     count = max(CONNECTIONS, VOLUME // size // CONNECTIONS * CONNECTIONS)
     before = cpu_s(server.pid)
     done = http_load(server.port, requests, connections=CONNECTIONS, seconds=600,
                      max_requests=count)
     assert done["statuses"] == {str(code): count} and not done["errors"], done
-    return done["per_s"] * size / MIB, count * size / MIB / (cpu_s(server.pid) - before)
+    return done["per_s"] * size / MB, count * size / MB / (cpu_s(server.pid) - before)
 
 
 def get_first_files(vault, n):
@@ -107,12 +106,12 @@ def bench_size(b, name, size):
             memory = vault.server.rss_peak_kib() / 1024
     rate = {row: [r for r, _ in pairs] for row, pairs in figures.items()}
     work = {row: [w for _, w in pairs] for row, pairs in figures.items()}
-    for rung, label in RUNGS.items():
-        b.add(f"{name}, bare, {label}", rate[rung], "MiB/s")
+    for rung in RUNGS:
+        b.add(f"vault.bare_{rung}_mb_per_s.{name}", rate[rung], "MB/s")
     for row, limit in {"upload": "sync", "download": "decrypt"}.items():
-        b.add(f"{name}, {row}", rate[row], "MiB/s", rate[limit])
-        b.add(f"{name}, {row}, by the processor", work[row], "MiB/s of CPU", work[limit])
-    b.add(f"{name}, most memory", [memory], "MiB")
+        b.add(f"vault.{row}_mb_per_s.{name}", rate[row], "MB/s", rate[limit])
+        b.add(f"vault.{row}_mb_per_cpu_s.{name}", work[row], "MB/s of CPU", work[limit])
+    b.add(f"vault.memory_peak_mib.{name}", [memory], "MiB")
 
 
 def first_byte_ms(vault, get):
@@ -121,16 +120,16 @@ def first_byte_ms(vault, get):
     return done["p50_us"] / 1000
 
 
-def aes_mib_s():
+def aes_mb_s():
     said = subprocess.run(["openssl", "speed", "-elapsed", "-mr", "-evp", "aes-256-gcm",
                            "-bytes", "16384", "-seconds", "2"], check=True, text=True,
                           capture_output=True).stdout
-    return float(re.search(r"^\+F:.*:([\d.]+)$", said, re.M)[1]) / MIB
+    return float(re.search(r"^\+F:.*:([\d.]+)$", said, re.M)[1]) / MB
 
 
 def bench_long(b):
-    """One file of 1 GiB (QUICK: 128 MiB), then two."""
-    size = 128 * MIB if QUICK else GIB
+    """Two long files: the first byte in the middle beside the first at the start, and verify."""
+    name, size = ("128mib", 128 * MIB) if QUICK else ("1gib", GIB)
     with a_vault() as vault:
         upload = request("POST", "/files", vault.headers, content(size))
         for _ in range(2):
@@ -142,15 +141,14 @@ def bench_long(b):
         for _ in range(RUNS):
             for where, raw in ranges.items():
                 times[where].append(first_byte_ms(vault, raw))
-        b.add("first byte in the middle of 1 GiB, beside the start", times["middle"], "ms",
-              times["start"])
+        b.add(f"vault.first_byte_in_the_middle_ms.{name}", times["middle"], "ms", times["start"])
         verify, speed = [], []
         for _ in range(RUNS):
-            speed.append(aes_mib_s())
+            speed.append(aes_mb_s())
             start = time.monotonic()
             vault.command("verify")
-            verify.append(2 * size / MIB / (time.monotonic() - start))
-        b.add("verify, beside openssl speed of AES-256-GCM", verify, "MiB/s", speed)
+            verify.append(2 * size / MB / (time.monotonic() - start))
+        b.add("vault.verify_mb_per_s", verify, "MB/s", speed)
 
 
 def main():
