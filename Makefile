@@ -235,15 +235,18 @@ clean:
 # `make proof-d1` runs tests/proofs/d1_*/proof.py; `make proofs` all of them, then the report.
 PROOFS := $(patsubst tests/proofs/%/proof.py,%,$(wildcard tests/proofs/*/proof.py))
 PROOF_TARGETS := $(foreach p,$(PROOFS),proof-$(firstword $(subst _, ,$(p))))
-$(PROOF_TARGETS): proof-%: all
+$(PROOF_TARGETS): proof-%: all load-programs proof-programs
 	@tests/setup.sh test
 	@PYTHONPATH=tests:tests/proofs:tests/integration:tests/demo build/venv/bin/python -B \
 	    tests/proofs/$*_*/proof.py
 
-proofs: all
+# All are made, then the report; it is what fails when one does not hold.
+proofs: all load-programs proof-programs
+	@tests/setup.sh load
 	@rm -f build/proofs/*.json
-	@for p in $(PROOF_TARGETS); do $(MAKE) --no-print-directory $$p || exit 1; done
-	@PYTHONPATH=tests:tests/proofs python3 -B tests/proofs/report.py
+	@for p in $(PROOF_TARGETS); do $(MAKE) --no-print-directory $$p || failed="$$failed $$p"; done; \
+	    PYTHONPATH=tests:tests/proofs /usr/bin/python3 -B tests/proofs/report.py && \
+	    if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 .PHONY: proofs $(PROOF_TARGETS) all unit-tests fuzzers load-programs proof-programs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
         bench-vault bench-portal test-chroot test-compose format install clean

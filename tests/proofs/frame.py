@@ -3,7 +3,8 @@
     proof = Proof("v2", question=..., claim=..., experiment=...)
     proof.control(holds, "the experiment sees a leak where there is one")
     proof.check(holds, "ours gives nothing away")
-    proof.figure("packets", 7, "")
+    proof.figure("packets", 7)
+    proof.plot("Throughput", "members", "deliveries a second", {"ours": [(5, 70000), ...]}, log="xy")
     proof.finish()
 
 Nothing is typed in by hand: what finish() writes to build/proofs/ID.json was computed by the run
@@ -24,7 +25,8 @@ class Proof:
     def __init__(self, name, title, question, claim, experiment):
         self.result = {"id": name, "title": title, "question": question, "claim": claim,
                        "experiment": experiment, "controls": [], "checks": [], "figures": [],
-                       "images": [], "quick": QUICK}
+                       "images": [], "plots": [], "tables": [],
+                       "quick": QUICK}
         print(f"{name.upper()} {title}", flush=True)
 
     def _note(self, kind, holds, what):
@@ -44,6 +46,18 @@ class Proof:
 
     def image(self, png, caption):
         self.result["images"].append({"png": base64.b64encode(png).decode(), "caption": caption})
+
+    def table(self, header, rows):
+        """Figures that are read across: the header's words, and rows of as many values."""
+        self.result["tables"].append({"header": header, "rows": rows})
+        for row in [header, *rows]:
+            print("          " + " | ".join(map(str, row)), flush=True)
+
+    def plot(self, title, x, y, series, caption="", log="", marks=None, steps=False):
+        """A picture for the report, of {name: [(x, y), ...]}: lines, or bars when the x are words.
+        `log` names the axes with a logarithmic scale, `marks` {label: x} are moments to see."""
+        self.result["plots"].append({"title": title, "x": x, "y": y, "series": series, "log": log,
+                                     "caption": caption, "marks": marks or {}, "steps": steps})
 
     def finish(self):
         notes = self.result["controls"] + self.result["checks"]
