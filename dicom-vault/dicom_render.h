@@ -70,8 +70,11 @@ enum status rendering_quality(const char *value, struct rendering *r);
  * can, `*frame_size` is the length of each frame in bytes, at most RENDER_FRAME_MAX. */
 enum status render_check(const struct pixels *px, uint64_t *frame_size, const char **why);
 
-/* Add the picture to `out`. `len` is the frame's length: less than frame_size is UNPROCESSABLE,
+/* A window that has a meaning: finite, and wide enough for its shape. */
+bool voi_valid(const struct voi *v);
+
+/* Put the picture into `out`. `len` is the frame's length: less than frame_size is UNPROCESSABLE,
  * more is not looked at. NOT_ACCEPTABLE as of render_check; BAD_REQUEST when the part to show lies
- * outside. `out` is as it was after any error. */
+ * outside. `out` is empty after any error. */
 enum status render(const struct pixels *px, const uint8_t *frame, size_t len,
                    const struct rendering *r, struct strbuf *out);
