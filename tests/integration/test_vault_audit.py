@@ -115,7 +115,7 @@ def test_tampering_beside_the_server(vault):
     vault.server.stop()
     shutil.copytree(vault.data, vault.data.with_suffix(".later"))
     tamper(vault, "DELETE FROM audit WHERE seq = (SELECT max(seq) FROM audit)")
-    assert vault.command("audit", "verify").returncode == 0  # the README says so
+    assert vault.command("audit", "verify").returncode == 0  # OPERATIONS.md says so
     cut = vault.command("audit", "verify", "--expect", after, check=False)
     assert cut.returncode == 1 and "cut or put back" in cut.stderr
     tamper(vault, f"DELETE FROM audit WHERE seq > {before.split(':')[0]}")

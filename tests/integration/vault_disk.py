@@ -1,4 +1,4 @@
-"""The vault's disk as the README's byte layout has it, written anew on Python's cryptography: who
+"""The vault's disk as dicom-vault/FORMAT.md has it, written anew on Python's cryptography: who
 has the folder and the root key reads every file with it, and lays files that the server reads."""
 
 import hashlib
