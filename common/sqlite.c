@@ -45,7 +45,8 @@ static const struct {
 static enum status status_of(sqlite3 *handle, int code)
 {
     int os_error = sqlite3_system_errno(handle);
-    if ((code & 0xFF) == SQLITE_IOERR && (os_error == ENOSPC || os_error == EDQUOT))
+    /* Not of an fsync or of shared memory, which come after the commit was written. */
+    if (code == SQLITE_IOERR_WRITE && (os_error == ENOSPC || os_error == EDQUOT))
         return STATUS_STORAGE_FULL;
     for (size_t i = 0; i < sizeof(failures) / sizeof(failures[0]); i++)
         if (failures[i].code == code || failures[i].code == (code & 0xFF))

@@ -20,9 +20,9 @@ enum status sqlite_open(const char *path, unsigned busy_ms, const struct embed_f
                         struct sqlite **out, struct strbuf *why);
 void sqlite_close(struct sqlite *db); /* NULL is fine */
 
-/* DUPLICATE (a unique key), CONTENDED (locked past busy_ms), STORAGE_FULL, UNAVAILABLE (I/O),
- * CORRUPT (a damaged file), INTERNAL; all but the first two are logged. Rows that the statement
- * returns are dropped. `changed` may be NULL. */
+/* DUPLICATE (a unique key), CONTENDED (locked past busy_ms), STORAGE_FULL (nothing of it was
+ * written), UNAVAILABLE (I/O), CORRUPT (a damaged file), INTERNAL; all but the first two are
+ * logged. Rows that the statement returns are dropped. `changed` may be NULL. */
 enum status sqlite_exec(struct sqlite *db, const char *sql, const struct sql_value *values,
                         size_t n, uint64_t *changed);
 int64_t sqlite_insert_id(const struct sqlite *db);

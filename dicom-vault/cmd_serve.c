@@ -13,7 +13,7 @@
 int cmd_serve(int argc, char **argv)
 {
     static const char *listen, *proxies;
-    static int64_t threads, connections, file_max, quota, period_s;
+    static int64_t threads, connections, file_max, quota, reserve, period_s;
     static const struct config_option options[] = {
         CMD_WHERE,
         {"VAULT_LISTEN", CONFIG_LISTEN, &listen, "127.0.0.1:8300", "address and port", 0, 0, NULL},
@@ -24,6 +24,9 @@ int cmd_serve(int argc, char **argv)
          (INT64_C(1) << 52) - 1, NULL},
         {"VAULT_QUOTA", CONFIG_INT, &quota, "0",
          "bytes on disk for all files together; 0: no limit", 0, INT64_MAX, NULL},
+        {"VAULT_RESERVE", CONFIG_INT, &reserve, "67108864",
+         "bytes of the disk that uploads leave free, for the index and the audit log", 0, INT64_MAX,
+         NULL},
         {"VAULT_ANCHOR_S", CONFIG_INT, &period_s, "60",
          "seconds between two heads of the audit log in the server's log", 1, 3600, NULL},
         {"TRUSTED_PROXIES", CONFIG_STRING, &proxies, "", "addresses or CIDR, by comma", 0, 0, NULL},
@@ -36,7 +39,7 @@ int cmd_serve(int argc, char **argv)
     if (cmd_root(&from, &why) != STATUS_OK ||
         store_open(cmd_data, from, (size_t)threads + 1, true, &store, &why) != STATUS_OK)
         service_die("open the vault", &why);
-    store_set_quota(store, quota);
+    store_set_limits(store, quota, reserve);
     struct workers *workers = workers_new("vault", (size_t)threads, 16 * (size_t)threads);
     struct refusals *refusals = refusals_new();
     routes_init(store, workers, refusals);

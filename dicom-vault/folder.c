@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define OPEN_DIR (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -189,6 +190,14 @@ enum status folder_write(const struct folder *f, const char *name, const void *b
         s = folder_errno("replace");
     close(fd);
     return s;
+}
+
+enum status folder_room(const struct folder *f, uint64_t bytes)
+{
+    struct statvfs disk;
+    if (fstatvfs(f->tmp, &disk) != 0)
+        return folder_errno("fstatvfs");
+    return (uint64_t)disk.f_bavail * disk.f_frsize < bytes ? STATUS_STORAGE_FULL : STATUS_OK;
 }
 
 int folder_leaf(const struct folder *f, const uint8_t id[OBJECT_ID])

@@ -37,6 +37,9 @@ enum status folder_write(const struct folder *f, const char *name, const void *b
 /* Write all of it. */
 enum status write_all(int fd, const void *bytes, size_t len);
 
+/* STORAGE_FULL when fewer bytes than that are free on its disk. */
+enum status folder_room(const struct folder *f, uint64_t bytes);
+
 /* The leaf an object's blob is in, and its file name. */
 int folder_leaf(const struct folder *f, const uint8_t id[OBJECT_ID]);
 

@@ -18,6 +18,7 @@ struct store {
     struct folder folder;
     struct keyring *keys;
     struct index *index;
+    uint64_t reserve;        /* bytes of the disk that uploads leave free */
     pthread_mutex_t lock;    /* of what follows */
     struct strbuf deletions; /* ids whose blobs are still to be unlinked */
 };
@@ -239,9 +240,10 @@ struct keyring *store_keys(const struct store *s)
     return s->keys;
 }
 
-void store_set_quota(struct store *s, int64_t bytes)
+void store_set_limits(struct store *s, int64_t quota, int64_t reserve)
 {
-    index_set_quota(s->index, bytes);
+    index_set_quota(s->index, quota);
+    s->reserve = (uint64_t)reserve;
 }
 
 const struct folder *store_folder(const struct store *s)
@@ -326,7 +328,9 @@ enum status upload_new(struct store *s, struct upload **out)
     crypto_must(u->hash && EVP_DigestInit_ex2(u->hash, EVP_sha256(), NULL) == 1);
     u->fd = openat(s->folder.tmp, u->id, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     u->in_tmp = u->fd >= 0;
-    enum status st = u->in_tmp ? write_all(u->fd, header, sizeof(header)) : folder_errno("create");
+    enum status st = u->in_tmp ? folder_room(&s->folder, s->reserve) : folder_errno("create");
+    if (st == STATUS_OK)
+        st = write_all(u->fd, header, sizeof(header));
     if (st == STATUS_OK)
         st = index_room(s->index, &u->room);
     if (st != STATUS_OK) {
@@ -368,20 +372,20 @@ enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len)
     uint8_t sealed[CHUNKED_ROOM(PIECE)];
     crypto_must(EVP_DigestUpdate(u->hash, bytes, len) == 1);
     u->object.size += len;
-    if (chunked_file_size(u->object.size) > u->room)
-        return STATUS_STORAGE_FULL;
-    while (len > 0) {
+    enum status st = chunked_file_size(u->object.size) > u->room
+                         ? STATUS_STORAGE_FULL
+                         : folder_room(&u->store->folder, u->store->reserve + len);
+    while (st == STATUS_OK && len > 0) {
         size_t n, take = len < PIECE ? len : PIECE;
-        enum status st = chunked_seal(u->sealer, bytes, take, sealed, &n);
+        st = chunked_seal(u->sealer, bytes, take, sealed, &n);
         if (st == STATUS_OK)
             st = write_all(u->fd, sealed, n);
-        if (st != STATUS_OK)
-            return st;
         bytes += take;
         len -= take;
     }
-    start_writeback(u);
-    return STATUS_OK;
+    if (st == STATUS_OK)
+        start_writeback(u);
+    return st;
 }
 
 /* From tmp/ to blobs/, durable under its new name. */

@@ -40,9 +40,9 @@ enum status store_save_keyring(struct store *s);
 /* Remove the payload of an object that has no row, after a backup that is under way; what fails is
  * swept at the next start. */
 void store_unlink(struct store *s, const uint8_t id[OBJECT_ID]);
-/* Payloads may take that many bytes of the disk, all together; 0: no limit. Before other threads.
- */
-void store_set_quota(struct store *s, int64_t bytes);
+/* Payloads may take `quota` bytes of the disk, all together (0: no limit), and leave `reserve`
+ * bytes of it free: what reads must have recorded, and deletes. Before other threads. */
+void store_set_limits(struct store *s, int64_t quota, int64_t reserve);
 
 /* NOT_FOUND. Durable, and in the audit log as done by `by`, when it returns OK; downloads under way
  * go on. */

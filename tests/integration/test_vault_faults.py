@@ -174,17 +174,17 @@ def test_a_locked_index(vault):
     assert nothing_left(vault)
 
 
-class FullDisk(server.Server):
-    """No file may grow past a limit: write(2) then fails as on a full disk."""
+class FileLimit(server.Server):
+    """No file may grow past a limit: write(2) then fails with EFBIG."""
 
     def command(self):
         return ["prlimit", "--fsize=2000000", "--", "env", "--ignore-signal=XFSZ", *super().command()]
 
 
-def test_a_full_disk(vault, folder):
+def test_a_file_that_may_not_grow(vault, folder):
     vault.start()
     vault.server.stop()
-    vault.server = FullDisk("dicom-vault", vault.env, folder).start(wait="/healthz")
+    vault.server = FileLimit("dicom-vault", vault.env, folder).start(wait="/healthz")
     try:
         kept = vault.put(pattern(1_000_000))
         for _ in range(3):

@@ -11,6 +11,8 @@ from harness import server
 
 
 class Vault:
+    prefix = ()  # of its commands
+
     def __init__(self, folder, variant, start_server):
         self.data = folder / "vault"
         self.root_key_file = folder / "root.key"
@@ -23,7 +25,8 @@ class Vault:
     def command(self, *args, check=True, **env):
         """Run dicom-vault with these arguments to its end."""
         done = subprocess.run(
-            [server.binary("dicom-vault", self.variant), *args], text=True, capture_output=True,
+            [*self.prefix, server.binary("dicom-vault", self.variant), *args], text=True,
+            capture_output=True,
             env={k: str(v) for k, v in {**self.env, **env}.items()}, timeout=60, check=False)
         assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
         assert not check or done.returncode == 0, done.stderr
