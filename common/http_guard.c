@@ -3,7 +3,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 /* libmicrohttpd's time limit starts anew with every byte, so a client that sends one now and then
  * could hold a connection for ever without completing its headers, the size of a chunk or the
@@ -39,11 +38,8 @@ static void *watch(void *arg)
     struct guard *g = arg;
     pthread_mutex_lock(&g->lock);
     while (!g->stopping) {
-        struct timespec until;
         cut_off_late(g);
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_sec++;
-        pthread_cond_timedwait(&g->stop, &g->lock, &until);
+        clock_cond_wait(&g->stop, &g->lock, clock_mono_ms() + 1000);
     }
     pthread_mutex_unlock(&g->lock);
     return NULL;
@@ -54,7 +50,7 @@ struct guard *http_guard_new(unsigned limit_s)
     struct guard *g = xcalloc(1, sizeof(*g));
     g->limit_ms = (int64_t)limit_s * 1000;
     pthread_mutex_init(&g->lock, NULL);
-    pthread_cond_init(&g->stop, NULL);
+    clock_cond_init(&g->stop);
     if (pthread_create(&g->thread, NULL, watch, g) != 0)
         abort(); /* at start only: nothing could be served */
     return g;

@@ -1,10 +1,12 @@
 #include "token.h"
+#include "clock.h"
 #include "json.h"
 #include "secret.h"
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-enum { MAC_SIZE = 32 };
+enum { MAC_SIZE = 32, GRANT_S = 12 * 3600 };
 
 void token_sign(const uint8_t *key, size_t key_len, const struct token_claims *claims,
                 struct strbuf *out)
@@ -28,6 +30,21 @@ void token_sign(const uint8_t *key, size_t key_len, const struct token_claims *c
     strbuf_addch(out, '.');
     base64url_encode(out, mac, sizeof(mac));
     strbuf_release(&body);
+}
+
+json_t *token_grant(const char *key, const char *sub, const char *role)
+{
+    char expires[RFC3339_SIZE];
+    struct strbuf token = STRBUF_INIT;
+    struct token_claims claims = {.exp = clock_unix_ms() / 1000 + GRANT_S};
+    snprintf(claims.sub, sizeof(claims.sub), "%s", sub);
+    snprintf(claims.role, sizeof(claims.role), "%s", role);
+    token_sign((const uint8_t *)key, strlen(key), &claims, &token);
+    rfc3339_format(claims.exp * 1000, expires);
+    json_t *grant = json_pack("{s:s, s:s, s:s, s:s}", "token", token.bytes, "sub", claims.sub,
+                              "role", claims.role, "expires", expires);
+    strbuf_release(&token);
+    return grant;
 }
 
 /* Does `text`, the last part of the token, sign the `len` bytes before it? */

@@ -5,6 +5,7 @@
 #pragma once
 #include "status.h"
 #include "strbuf.h"
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ struct token_claims {
 /* Append a signed token. `key_len` >= TOKEN_KEY_MIN (checked at start by the service). */
 void token_sign(const uint8_t *key, size_t key_len, const struct token_claims *claims,
                 struct strbuf *out);
+/* What a demo login answers: {"token", "sub", "role", "expires"}, good for 12 hours. The caller
+ * owns it. `sub` and `role` fit struct token_claims. */
+json_t *token_grant(const char *key, const char *sub, const char *role);
 /* UNAUTHENTICATED, `out` zeroed, for anything but a valid, unexpired token: wrong shape, size over
  * TOKEN_MAX, alg other than HS256, a `crit` header, bad signature, `now_s` >= exp, `nbf` in the
  * future, an `aud` (it would be somebody else), claims of a wrong type or empty. Nothing is parsed

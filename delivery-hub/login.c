@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEMO_PARTNERS = 50, DEMO_TOKEN_S = 12 * 3600 };
+enum { DEMO_PARTNERS = 50 };
 
 static const struct {
     const char *name;
@@ -61,23 +61,6 @@ static const char *demo_role(const char *account)
     return NULL;
 }
 
-static enum status reply_token(struct http_request *req, const char *key, const char *account,
-                               const char *role)
-{
-    struct token_claims claims = {.exp = clock_unix_ms() / 1000 + DEMO_TOKEN_S};
-    struct strbuf token = STRBUF_INIT;
-    char expires[RFC3339_SIZE];
-    snprintf(claims.sub, sizeof(claims.sub), "%s", account);
-    snprintf(claims.role, sizeof(claims.role), "%s", role);
-    rfc3339_format(claims.exp * 1000, expires);
-    token_sign((const uint8_t *)key, strlen(key), &claims, &token);
-    json_t *body = json_pack("{s:s, s:s, s:s, s:s}", "token", token.bytes, "sub", account, "role",
-                             role, "expires", expires);
-    strbuf_release(&token);
-    http_set_header(req, "Cache-Control", "no-store");
-    return http_reply_json(req, 200, body);
-}
-
 enum status login_demo(struct http_request *req, const char *key)
 {
     const char *account, *role;
@@ -87,5 +70,6 @@ enum status login_demo(struct http_request *req, const char *key)
     role = demo_role(account);
     if (!role)
         return http_fail(req, STATUS_UNPROCESSABLE, "there is no such demo account");
-    return reply_token(req, key, account, role);
+    http_set_header(req, "Cache-Control", "no-store");
+    return http_reply_json(req, 200, token_grant(key, account, role));
 }

@@ -10,8 +10,8 @@ enum { PLACES = 16384, FORGET_MS = 15 * 60 * 1000 };
 
 /* From the free-th failure on every attempt must wait 1, 2, 4, ... seconds after the one before.
  * The cap of an account from anywhere is low: an outsider can make its owner wait that long. So is
- * that of an address, which may be a whole campus: it counts failures, not attempts, and whoever has
- * logged in from it before is not held to it. */
+ * that of an address, which may be a whole campus: it counts failures, not attempts, and whoever
+ * has logged in from it before is not held to it. */
 static const struct scope {
     const char *name;
     bool by_account, by_address, campus;

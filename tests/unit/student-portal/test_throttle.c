@@ -113,7 +113,8 @@ static void an_address_that_tries_many_accounts(void **state)
     throttle_free(t);
 }
 
-/* Right passwords are no failures, however many come from one address at nine, all in one moment. */
+/* Right passwords are no failures, however many come from one address at nine, all in one moment.
+ */
 static void a_campus_logs_in(void **state)
 {
     (void)state;
