@@ -57,7 +57,7 @@ static struct server *server_of(struct lws *wsi)
 #define SECURITY_HEADERS                                                                           \
     "Content-Security-Policy: default-src 'none'; script-src 'self'; style-src 'self'; "           \
     "connect-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "                    \
-    "frame-ancestors 'none'\r\n"                                                                   \
+    "frame-ancestors 'none'; require-trusted-types-for 'script'\r\n"                               \
     "X-Content-Type-Options: nosniff\r\nReferrer-Policy: no-referrer\r\n"                          \
     "Cross-Origin-Opener-Policy: same-origin\r\nCache-Control: no-cache\r\n"
 

@@ -77,7 +77,11 @@ static enum status post_demo_crash(struct http_request *req)
 static const struct route routes[] = {
     {GET, "/", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/app.js", ANYONE, NULL, INLINE, get_file, NULL},
+    {GET, "/store.js", ANYONE, NULL, INLINE, get_file, NULL},
+    {GET, "/view.js", ANYONE, NULL, INLINE, get_file, NULL},
+    {GET, "/wire.js", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/style.css", ANYONE, NULL, INLINE, get_file, NULL},
+    {GET, "/icon.svg", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/healthz", ANYONE, NULL, INLINE, get_healthz, NULL},
     {GET, "/readyz", ANYONE, NULL, INLINE, get_readyz, NULL},
     {GET, "/metrics", ANYONE, NULL, INLINE, get_metrics, NULL},

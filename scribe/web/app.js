@@ -1,67 +1,22 @@
-// The page of scribe. Text from others only ever becomes text nodes.
+// The page of scribe: what each frame of the server and each act of the person does. store.js has
+// what is known, wire.js the connection, view.js what is shown.
+
+import * as store from "/store.js";
+import { $, announce, atEnd, bind, button, draw, face, notice, showConnection, toEnd }
+  from "/view.js";
+import { Wire } from "/wire.js";
 
 const ACCOUNTS = ["ada", "grace", "linus", "barbara"];
 const FIRST_ROOM = "lobby";
-const RETRY_MS = { first: 500, max: 10000 };
-const RESEND_MS = 1000;
-const SHOWN_MAX = 500; // messages kept of a room
+const AGAIN_MS = 1000; // after what can be retried
+const READ_MS = 300; // markers go together
+const ROOMS_MS = 30000; // what the same person read elsewhere, and invitations, may get lost
+const TYPING_MS = { say: 3000, show: 4500 };
+const TEXT_BYTES = 4000;
 
-const $ = (id) => document.getElementById(id);
-const stored = JSON.parse(localStorage.getItem("scribe") || "{}");
+const { state, room } = store;
 
-const state = {
-  account: stored.account || null,
-  token: stored.token || null,
-  active: stored.active || FIRST_ROOM,
-  rooms: new Map(), // name -> { name, last, head, marker, newFrom, messages, joined }
-  outbox: new Map((stored.outbox || []).map((m) => [m.id, m])), // id -> { id, room, text, failed }
-  socket: null,
-  online: false,
-  tries: 0,
-  timer: null,
-};
-
-function room(name) {
-  if (!state.rooms.has(name)) {
-    state.rooms.set(name, { name, last: 0, head: 0, marker: 0, newFrom: 0, messages: [] });
-  }
-  return state.rooms.get(name);
-}
-const unread = (r) => Math.max(0, r.head - r.marker);
-for (const name of stored.rooms || [FIRST_ROOM]) room(name);
-
-function save() {
-  localStorage.setItem("scribe", JSON.stringify({
-    account: state.account,
-    token: state.token,
-    active: state.active,
-    rooms: [...state.rooms.keys()],
-    outbox: [...state.outbox.values()],
-  }));
-}
-
-function element(tag, className, ...children) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  e.append(...children);
-  return e;
-}
-
-function button(text, className, onclick) {
-  const b = element("button", className, text);
-  b.type = "button";
-  b.addEventListener("click", onclick);
-  return b;
-}
-
-function face(name) {
-  const sum = [...name].reduce((n, c) => n + c.codePointAt(0), 0);
-  const f = element("span", `face hue-${sum % 6}`, name[0]);
-  f.setAttribute("aria-hidden", "true");
-  return f;
-}
-
-// --- sign in ---------------------------------------------------------------------------------
+// --- signing in and out ----------------------------------------------------------------------
 
 async function signIn(account) {
   $("login-error").textContent = "";
@@ -86,263 +41,373 @@ async function signIn(account) {
 }
 
 function enter(token, account) {
-  state.token = token;
-  state.account = account;
-  save();
-  showChat();
-  connect();
+  Object.assign(state, { token, account, active: FIRST_ROOM });
+  store.saveSession();
+  begin();
+}
+
+function begin() {
+  $("login").hidden = true;
+  $("chat").hidden = false;
+  store.loadOutbox();
+  draw();
+  wire.start(state.token);
+  focusRoom();
 }
 
 function signOut(reason) {
+  wire.stop();
   state.token = null;
-  save();
-  clearTimeout(state.timer);
-  if (state.socket) state.socket.close();
-  state.rooms.forEach((r) => Object.assign(r, { last: 0, messages: [], joined: false }));
+  store.saveSession();
+  store.forgetRooms();
   $("chat").hidden = true;
   $("login").hidden = false;
-  $("login-error").textContent = reason || "";
-}
-
-function showChat() {
-  $("login").hidden = true;
-  $("chat").hidden = false;
-  draw();
-  $("text").focus();
+  $("login-error").textContent = reason;
 }
 
 // --- connection ------------------------------------------------------------------------------
 
-function put(frame) {
-  state.socket.send(JSON.stringify(frame));
-}
-
-function setOnline(online, text) {
-  state.online = online;
-  $("status").textContent = text;
-  $("status").classList.toggle("away", !online);
-}
-
-function connect() {
-  clearTimeout(state.timer);
-  setOnline(false, "Connecting …");
-  const scheme = location.protocol === "https:" ? "wss" : "ws";
-  const socket = new WebSocket(`${scheme}://${location.host}/ws`, ["scribe.v1"]);
-  state.socket = socket;
-  let wait = null; // a draining server says when to come back
-  socket.addEventListener("open", () => put({ type: "hello", token: state.token }));
-  socket.addEventListener("message", (event) => {
-    const frame = JSON.parse(event.data);
-    if (frame.type === "goodbye") wait = frame.reconnect_after_ms;
-    else if (handlers[frame.type]) handlers[frame.type](frame);
-  });
-  socket.addEventListener("close", (event) => {
-    if (state.socket !== socket) return;
-    state.rooms.forEach((r) => { r.joined = false; });
-    if (event.reason === "unauthenticated" || event.reason === "token_expired") {
-      signOut("Please sign in again.");
-    } else if (state.token) {
-      reconnect(wait);
+let countdown = null;
+const wire = new Wire({
+  frame(frame) {
+    handlers[frame.type]?.(frame);
+  },
+  change(connection, retryAt) {
+    clearInterval(countdown);
+    if (connection === "waiting") {
+      store.disconnected();
+      countdown = setInterval(() => showConnection(connection, retryAt), 1000);
+      draw();
     }
-  });
-}
+    showConnection(connection, retryAt);
+  },
+  refused() {
+    signOut("Please sign in again. What was not sent yet is kept.");
+  },
+});
 
-function reconnect(wait) {
-  const backoff = Math.min(RETRY_MS.first * 2 ** state.tries, RETRY_MS.max);
-  state.tries += 1;
-  setOnline(false, navigator.onLine ? "Offline, trying again …" : "Offline");
-  state.timer = setTimeout(connect, wait ?? backoff * (0.5 + Math.random() / 2));
-}
+setInterval(() => wire.put({ type: "rooms" }), ROOMS_MS);
+addEventListener("offline", () => wire.drop());
+addEventListener("online", () => wire.nudge());
 
-addEventListener("online", () => { if (state.token && !state.online) connect(); });
+// --- what the server says --------------------------------------------------------------------
 
 const handlers = {
   welcome(frame) {
-    state.account = frame.user;
-    state.tries = 0;
-    setOnline(true, "Connected");
-    state.rooms.forEach(join);
-    save();
+    if (state.account !== frame.user) {
+      state.account = frame.user;
+      store.saveSession();
+      store.loadOutbox();
+    }
+    wire.put({ type: "rooms" });
+  },
+  rooms(frame) {
+    for (const x of frame.rooms) {
+      const r = room(x.room);
+      Object.assign(r, { listed: true, private: x.private, invited: x.invited });
+      r.head = Math.max(r.head, x.head);
+      store.advance(r, x.marker);
+    }
+    if (frame.more) wire.put({ type: "rooms", room: frame.rooms.at(-1).room });
+    else joinAll();
+  },
+  created(frame) {
+    enterRoom(frame.room);
+  },
+  invited(frame) {
+    if (frame.user === state.account) {
+      room(frame.room).invited = true;
+      notice(`${frame.by} invites you to ${frame.room}.`);
+    } else {
+      $("invite-dialog").close();
+      notice(`${frame.user} is invited to ${frame.room}.`);
+    }
+    draw();
+  },
+  removed(frame) {
+    if (frame.user !== state.account || !state.rooms.delete(frame.room)) return;
+    notice(`You are no longer in ${frame.room}.`);
+    if (state.active === frame.room) open(anyRoom());
     draw();
   },
   joined(frame) {
     const r = room(frame.room);
-    r.joined = true;
-    r.head = frame.head;
-    r.marker = frame.marker;
-    if (frame.unread > 0 && !r.newFrom) r.newFrom = frame.marker + 1;
+    Object.assign(r, { joined: true, joining: false, refused: "", listed: true, invited: false,
+      private: frame.private, head: Math.max(r.head, frame.head) });
+    store.advance(r, frame.marker);
+    store.moveLine(r);
+    if (r.name === wanted) {
+      $("room-dialog").close();
+      open(r.name);
+    }
     state.outbox.forEach((m) => { if (m.room === r.name && !m.failed) transmit(m); });
     draw();
   },
   message(frame) {
-    const r = room(frame.room);
-    r.last = frame.seq;
-    r.head = Math.max(r.head, frame.seq);
-    r.messages.push(frame);
-    if (r.messages.length > SHOWN_MAX) r.messages.shift();
-    if (frame.sender === state.account) state.outbox.delete(frame.id);
-    save();
+    const known = room(frame.room).head;
+    const r = store.take(frame);
+    if (!isSeen(r)) store.moveLine(r);
+    if (r.name === state.active && frame.sender !== state.account && frame.seq > known) {
+      announce(`${frame.sender}: ${frame.text}`);
+    }
     draw();
-    markRead();
   },
   ack(frame) {
-    const r = room(frame.room);
-    r.head = Math.max(r.head, frame.seq);
-    if (r.marker === frame.seq - 1) r.marker = frame.seq; // as the server does
-    state.outbox.delete(frame.id);
-    save();
+    store.acknowledge(frame.id, frame.seq);
+    draw();
   },
   nack(frame) {
     const m = state.outbox.get(frame.id);
     if (!m) return;
-    if (frame.retryable) {
-      setTimeout(() => { if (state.outbox.has(m.id)) transmit(m); }, RESEND_MS);
-    } else {
-      m.failed = frame.detail;
-    }
-    save();
+    if (frame.retryable) setTimeout(transmit, AGAIN_MS, m);
+    else store.fail(m, frame.detail);
     draw();
   },
   read(frame) {
     const r = room(frame.room);
-    r.marker = Math.max(r.marker, frame.marker);
+    store.advance(r, frame.marker);
+    if (!isSeen(r)) store.moveLine(r);
+    draw();
+  },
+  history(frame) {
+    const r = room(frame.room);
+    const first = r.messages[0]?.seq ?? 0;
+    r.messages.unshift(...frame.messages.filter((m) => m.seq < first));
+    draw();
+  },
+  presence(frame) {
+    Object.assign(room(frame.room), { count: frame.count, people: frame.users ?? null });
+    if (!frame.users && frame.room === state.active && !$("here").hidden) askWhoIsHere();
+    draw();
+  },
+  typing(frame) {
+    const r = room(frame.room);
+    for (const user of frame.users) {
+      if (user !== state.account) r.typing.set(user, Date.now() + TYPING_MS.show);
+    }
+    setTimeout(draw, TYPING_MS.show + 50);
     draw();
   },
   error(frame) {
-    if (frame.re === "join" && frame.retryable) {
-      setTimeout(() => { if (state.online) join(room(frame.room)); }, RESEND_MS);
-    } else if (frame.re === "join") {
-      setOnline(state.online, `${frame.room}: ${frame.detail}`);
-    }
+    refusals[frame.re]?.(frame);
+    draw();
   },
 };
 
+const refusals = {
+  rooms: () => setTimeout(() => wire.put({ type: "rooms" }), AGAIN_MS),
+  join(frame) {
+    const r = room(frame.room);
+    r.joining = false;
+    if (frame.retryable) {
+      setTimeout(join, AGAIN_MS, r);
+      return;
+    }
+    r.refused = frame.detail;
+    state.outbox.forEach((m) => { if (m.room === r.name) store.fail(m, frame.detail); });
+    if (r.name === wanted) $("room-error").textContent = frame.detail;
+    if (r.name === wanted && r.name !== state.active) state.rooms.delete(r.name);
+  },
+  create: (frame) => { $("room-error").textContent = frame.detail; },
+  invite: (frame) => { $("invite-error").textContent = frame.detail; },
+  remove: (frame) => notice(frame.detail),
+};
+
+// --- rooms -----------------------------------------------------------------------------------
+
+let wanted = null; // the room that the dialog waits to be in
+
+const anyRoom = () => [...state.rooms.values()].find((r) => r.listed && !r.invited)?.name
+  ?? FIRST_ROOM;
+
+const hasOutgoing = (r) => [...state.outbox.values()].some((m) => m.room === r.name);
+
+// All that the server lists, the open one first. One that it does not list the person has left,
+// or was removed from.
+function joinAll() {
+  state.outbox.forEach((m) => room(m.room));
+  if (!room(state.active).listed && !hasOutgoing(room(state.active))) {
+    if (room(state.active).last) notice(`You are no longer in ${state.active}.`);
+    open(anyRoom());
+  }
+  const active = room(state.active);
+  for (const r of state.rooms.values()) {
+    if (!r.listed && r !== active && !hasOutgoing(r)) state.rooms.delete(r.name);
+  }
+  for (const r of new Set([active, ...state.rooms.values()])) {
+    if (!r.invited) join(r);
+  }
+  draw();
+}
+
 function join(r) {
-  if (r.joined || !state.online) return;
-  put(r.last ? { type: "join", room: r.name, after: r.last }
-             : { type: "join", room: r.name });
+  if (r.joined || r.joining || !wire.online) return;
+  r.joining = true;
+  wire.put({ type: "join", room: r.name, after: store.resumeAfter(r) });
+}
+
+// From the dialog: it stays until the server says yes.
+function enterRoom(name) {
+  wanted = name;
+  if (!room(name).joined) join(room(name));
+  else {
+    $("room-dialog").close();
+    open(name);
+  }
+}
+
+function open(name) {
+  const before = state.rooms.get(state.active);
+  if (before && before.name !== name) {
+    before.newFrom = 0;
+    before.draft = $("text").value;
+    $("text").value = room(name).draft;
+  }
+  state.active = name;
+  wanted = null;
+  store.saveSession();
+  join(room(name));
+  showRooms(false);
+  if (!$("here").hidden) askWhoIsHere();
+  draw();
+  focusRoom();
+}
+
+function openNeighbour(step) {
+  const names = [...document.querySelectorAll("#rooms button")].map((b) => b.dataset.room);
+  const i = names.indexOf(state.active) + step;
+  open(names[(i + names.length) % names.length]);
+}
+
+// The names come unasked in small rooms only.
+function askWhoIsHere() {
+  const r = room(state.active);
+  if (r.joined && !r.people) wire.put({ type: "presence", room: r.name });
 }
 
 // --- sending and reading ---------------------------------------------------------------------
 
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(12));
-  return [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
-}
-
 // The same id however often: the server stores it once.
 function transmit(m) {
-  if (state.online && room(m.room).joined) {
-    put({ type: "send", room: m.room, id: m.id, text: m.text });
+  if (state.outbox.get(m.id) === m && room(m.room).joined) {
+    wire.put({ type: "send", room: m.room, id: m.id, text: m.text });
   }
-}
-
-function send(text) {
-  const m = { id: newId(), room: state.active, text };
-  state.outbox.set(m.id, m);
-  save();
-  transmit(m);
-  draw();
 }
 
 function retry(m) {
-  m.failed = undefined;
-  save();
-  transmit(m);
+  store.fail(m, undefined);
+  if (room(m.room).joined) transmit(m);
+  else join(room(m.room)); // which sends what waits, or says why not
   draw();
 }
 
-function markRead() {
-  const r = room(state.active);
-  if (document.hidden || !r.joined || r.last <= r.marker) return;
+function discard(m) {
+  store.settle(m.id);
+  draw();
+}
+
+// What the server takes: no control characters, nothing that is not Unicode.
+const clean = (text) => (text.toWellFormed?.() ?? text).replace(/[^\P{Cc}\n\t]/gu, "").trim();
+
+function send() {
+  const text = clean($("text").value);
+  const bytes = new TextEncoder().encode(text).length;
+  if (bytes > TEXT_BYTES) notice(`Too long: ${bytes} bytes of at most ${TEXT_BYTES}.`);
+  if (!text || bytes > TEXT_BYTES) return;
+  transmit(store.write(text));
+  $("text").value = "";
+  toEnd();
+  draw();
+}
+
+const isSeen = (r) => r.name === state.active && !document.hidden && wire.online && atEnd();
+
+let reading = null;
+function markRead(r) {
+  if (!r.joined || !isSeen(r) || r.last <= r.marker) return;
   r.marker = r.last;
-  put({ type: "read", room: r.name, seq: r.last });
-}
-
-function open(name) {
-  room(state.active).newFrom = 0;
-  state.active = name;
-  join(room(name));
-  save();
+  reading ??= setTimeout(sayRead, READ_MS);
   draw();
-  markRead();
-  $("text").focus();
 }
 
-// --- drawing ---------------------------------------------------------------------------------
-
-function drawRooms() {
-  $("rooms").replaceChildren(...[...state.rooms.values()].map((r) => {
-    const b = button(r.name, "", () => open(r.name));
-    if (r.name === state.active) b.setAttribute("aria-current", "true");
-    if (unread(r) > 0 && r.name !== state.active) {
-      const badge = element("span", "badge", String(unread(r)));
-      badge.setAttribute("aria-label", `${unread(r)} unread`);
-      b.append(badge);
-    }
-    return element("li", "", b);
-  }));
-}
-
-function drawMessage(m, before) {
-  const more = before && before.sender === m.sender;
-  const own = m.sender === state.account;
-  const time = new Date(m.at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const li = element("li", [own && "own", more && "more"].filter(Boolean).join(" "),
-    face(m.sender),
-    element("span", "by", element("strong", "", m.sender), time),
-    element("span", "text", m.text));
-  li.dataset.seq = m.seq;
-  return li;
-}
-
-function drawWaiting(m) {
-  const note = element("span", "note", m.failed ? `Not sent: ${m.failed} ` : "Sending …");
-  if (m.failed) {
-    note.append(button("Try again", "quiet", () => retry(m)),
-      button("Discard", "quiet", () => { state.outbox.delete(m.id); save(); draw(); }));
+function sayRead() {
+  clearTimeout(reading);
+  reading = null;
+  for (const r of state.rooms.values()) {
+    if (!r.joined || r.marker <= r.told) continue;
+    r.told = r.marker;
+    wire.put({ type: "read", room: r.name, seq: r.marker });
   }
-  return element("li", m.failed ? "own failed" : "own waiting", face(state.account),
-    element("span", "by", element("strong", "", state.account)),
-    element("span", "text", m.text), note);
 }
 
-function drawMessages(r) {
-  const list = $("messages");
-  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-  const items = [];
-  let before = null;
-  for (const m of r.messages) {
-    if (r.newFrom && m.seq >= r.newFrom && !(before && before.seq >= r.newFrom)) {
-      items.push(element("li", "line", "New since you left"));
-      before = null;
-    }
-    items.push(drawMessage(m, before));
-    before = m;
-  }
-  state.outbox.forEach((m) => { if (m.room === r.name) items.push(drawWaiting(m)); });
-  if (!items.length) items.push(element("li", "empty", "No messages yet. Say hello!"));
-  list.replaceChildren(...items);
-  if (atEnd) list.scrollTop = list.scrollHeight;
+let typed = 0;
+function sayTyping() {
+  const r = room(state.active);
+  if (!$("text").value || !r.joined || Date.now() - typed < TYPING_MS.say) return;
+  typed = Date.now();
+  wire.put({ type: "typing", room: r.name });
 }
 
-let due = false;
-function draw() {
-  if (due) return;
-  due = true;
-  requestAnimationFrame(() => {
-    due = false;
-    const r = room(state.active);
-    $("who").textContent = `Signed in as ${state.account}`;
-    $("title").textContent = `# ${r.name}`;
-    const sum = [...state.rooms.values()].reduce((n, x) => n + unread(x), 0);
-    document.title = sum > 0 ? `(${sum}) scribe` : "scribe";
-    drawRooms();
-    drawMessages(r);
+function earlier(r) {
+  wire.put({ type: "history", room: r.name, before: r.messages[0].seq });
+}
+
+// --- what the person does --------------------------------------------------------------------
+
+function focusRoom() {
+  $(matchMedia("(pointer: coarse)").matches ? "title" : "text").focus(); // no keyboard pops up
+}
+
+function showRooms(on) {
+  $("chat").classList.toggle("choosing", on);
+  $("show-rooms").setAttribute("aria-expanded", String(on));
+}
+
+function showHere(on) {
+  $("here").hidden = !on;
+  $("show-here").setAttribute("aria-expanded", String(on));
+  if (on) askWhoIsHere();
+}
+
+// A dialog opens by its button, and shows what comes of it.
+function wireDialog(name, opener, submit) {
+  const dialog = $(`${name}-dialog`);
+  const error = $(`${name}-error`);
+  $(opener).addEventListener("click", () => {
+    dialog.querySelector("form").reset();
+    error.textContent = "";
+    dialog.querySelector("h2").textContent = dialog.dataset.title.replace("{}", state.active);
+    dialog.showModal();
+  });
+  dialog.querySelector(".cancel").addEventListener("click", () => dialog.close());
+  dialog.addEventListener("close", () => { wanted = null; });
+  dialog.addEventListener("submit", (event) => {
+    event.preventDefault();
+    error.textContent = wire.online ? "" : "You are offline.";
+    if (wire.online) submit();
   });
 }
 
-// --- events ----------------------------------------------------------------------------------
+wireDialog("room", "add-room", () => {
+  const name = $("room-name").value;
+  if ($("room-private").checked) wire.put({ type: "create", room: name, private: true });
+  else enterRoom(name);
+});
+wireDialog("invite", "invite", () =>
+  wire.put({ type: "invite", room: state.active, user: $("invite-user").value }));
+wireDialog("leave", "leave", () => {
+  wire.put({ type: "remove", room: state.active, user: state.account });
+  $("leave-dialog").close();
+});
+
+bind({
+  open, retry, discard, earlier, drawn: markRead,
+  rejoin(r) {
+    r.refused = "";
+    join(r);
+    draw();
+  },
+});
 
 $("account-buttons").append(...ACCOUNTS.map((name) => {
   const b = button("", "", () => signIn(name));
@@ -354,29 +419,43 @@ $("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   enter($("token").value.trim(), "");
 });
-$("join-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  open($("room-name").value);
-  $("room-name").value = "";
-});
 $("send-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  const text = $("text").value.trim();
-  if (!text) return;
-  send(text);
-  $("text").value = "";
-  $("messages").scrollTop = $("messages").scrollHeight;
+  send();
 });
+$("text").addEventListener("input", sayTyping);
 $("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
     event.preventDefault();
-    $("send-form").requestSubmit();
+    send();
   }
 });
-$("sign-out").addEventListener("click", () => signOut());
-document.addEventListener("visibilitychange", markRead);
+$("messages").addEventListener("scroll", draw, { passive: true });
+$("jump").addEventListener("click", () => {
+  toEnd();
+  $("messages").focus();
+});
+$("try-now").addEventListener("click", () => wire.nudge());
+$("show-rooms").addEventListener("click", () => showRooms(!$("chat").classList.contains("choosing")));
+$("hide-rooms").addEventListener("click", () => showRooms(false));
+$("show-here").addEventListener("click", () => showHere($("here").hidden));
+$("sign-out").addEventListener("click", () => signOut(""));
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") showRooms(false);
+  const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!event.altKey || !step || $("chat").hidden) return;
+  event.preventDefault();
+  openNeighbour(step);
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    sayRead();
+    store.moveLine(room(state.active)); // who comes back finds the line where they left
+  } else {
+    wire.nudge();
+  }
+  draw();
+});
 
-if (state.token) {
-  showChat();
-  connect();
-}
+showHere(matchMedia("(min-width: 64rem)").matches);
+if (state.token) begin();

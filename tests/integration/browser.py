@@ -71,8 +71,8 @@ class Browser:
 class Page:
     def __init__(self, browser, url):
         self.browser = browser
-        target = browser.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = browser.call("Target.attachToTarget", targetId=target,
+        self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = browser.call("Target.attachToTarget", targetId=self.target,
                                     flatten=True)["sessionId"]
         self.call("Page.enable")
         self.call("Network.enable")
@@ -96,6 +96,9 @@ class Page:
         """Until the expression is true; its value."""
         return until(lambda: self.run(script), timeout, script, interval=0.05)
 
+    def close(self):
+        self.browser.call("Target.closeTarget", targetId=self.target)
+
     def click(self, selector):
         self.wait(f"!!document.querySelector({json.dumps(selector)})")
         self.run(f"document.querySelector({json.dumps(selector)}).click()")
@@ -104,9 +107,15 @@ class Page:
         """Through the keyboard's path, as a person would."""
         self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         self.call("Input.insertText", text=text)
-        for kind in ("keyDown", "keyUp") if enter else ():
-            self.call("Input.dispatchKeyEvent", type=kind, key="Enter", code="Enter", text="\r",
-                      windowsVirtualKeyCode=13)
+        if enter:
+            self.press("Enter")
+
+    def press(self, key, **more):
+        text = {"Enter": "\r", " ": " "}.get(key, "")
+        code = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowUp": 38, "ArrowDown": 40}[key]
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, text=text,
+                      windowsVirtualKeyCode=code, **more)
 
     def texts(self, selector):
         return self.run(f"[...document.querySelectorAll({json.dumps(selector)})]"

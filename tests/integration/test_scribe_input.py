@@ -56,7 +56,9 @@ def still_answers(wire):
 
 def test_the_page_and_its_policy(server):
     for path, kind in (("/", "text/html"), ("/app.js", "text/javascript"),
-                       ("/style.css", "text/css")):
+                       ("/store.js", "text/javascript"), ("/view.js", "text/javascript"),
+                       ("/wire.js", "text/javascript"), ("/style.css", "text/css"),
+                       ("/icon.svg", "image/svg+xml")):
         reply = requests.get(server.url + path, timeout=kit.WAIT)
         assert reply.status_code == 200
         assert reply.headers["Content-Type"].startswith(kind)
