@@ -5,10 +5,10 @@ import threading
 
 
 class Proxy:
-    """Forwards 127.0.0.1:port to `target`. cut(direction, data) sees each chunk ("up" to the server
-    or "down" to the client) and says whether to cut the connection: True, with the data still
-    undelivered; AFTER, once they were passed on; or not. Each direction of each connection has a
-    thread of its own, on which it is called."""
+    """Forwards 127.0.0.1:port to `target`, or to the port that target() gives. cut(direction, data)
+    sees each chunk ("up" to the server or "down" to the client) and says whether to cut the
+    connection: True, with the data still undelivered; AFTER, once they were passed on; or not. Each
+    direction of each connection has a thread of its own, on which it is called."""
 
     AFTER = "after"
 
@@ -26,10 +26,13 @@ class Proxy:
             except OSError:
                 return
             try:
-                server = socket.create_connection(("127.0.0.1", self.target))
+                target = self.target() if callable(self.target) else self.target
+                server = socket.create_connection(("127.0.0.1", target))
             except OSError:
                 client.close()
                 continue
+            for s in client, server:  # else a chunk may wait for the acknowledgement of the last
+                s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for name, source, sink in (("up", client, server), ("down", server, client)):
                 threading.Thread(target=self._forward, args=(name, source, sink),
                                  daemon=True).start()

@@ -105,6 +105,9 @@ class Person(threading.Thread):
             except (WebSocketException, OSError, EOFError, AssertionError):
                 time.sleep(0.02)
 
+    def note(self, frame):
+        """For whoever wants to know when: each message, ack and nack as it comes."""
+
     def talk(self, client):
         client.join(self.room, after=self.last)
         received = []
@@ -123,6 +126,7 @@ class Person(threading.Thread):
                 frame = client.get("message", "ack", "nack", timeout=0.1)
             except AssertionError:
                 continue
+            self.note(frame)
             if frame["type"] == "message":
                 received.append((frame["seq"], frame["sender"], frame["id"], frame["text"]))
                 self.last = frame["seq"]

@@ -2,6 +2,7 @@
 
 import io
 import re
+import textwrap
 
 import matplotlib
 
@@ -17,7 +18,7 @@ def _bars(axes, series):
     for n, (name, points) in enumerate(series.items()):
         at = [words.index(x) + (n - (len(series) - 1) / 2) * width for x, _ in points]
         axes.bar(at, [y for _, y in points], width, label=name)
-    axes.set_xticks(range(len(words)), [word.replace(" ", "\n", 1) for word in words])
+    axes.set_xticks(range(len(words)), [textwrap.fill(word, 14) for word in words])
 
 
 def _lines(axes, series, steps):
@@ -31,7 +32,8 @@ def _mark(axes, marks):
     for n, (label, x) in enumerate(marks.items()):
         axes.axvline(x, color="0.5", linestyle=":", linewidth=1)
         axes.annotate(label, (x, 0.97 - 0.08 * (n % 4)), xycoords=("data", "axes fraction"),
-                      xytext=(3, 0), textcoords="offset points", fontsize=8, color="0.3", va="top")
+                      xytext=(3, 0), textcoords="offset points", fontsize=8, color="0.3", va="top",
+                      bbox={"fc": "w", "ec": "none", "alpha": 0.8, "pad": 1})
 
 
 def draw(plot):
