@@ -188,7 +188,7 @@ demo:
 
 test:
 	@tests/setup.sh test
-	@tests/run.sh asan $(T)
+	@tests/run.sh asan '$(T)'
 
 test-tsan:
 	@tests/setup.sh test

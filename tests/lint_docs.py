@@ -1,5 +1,6 @@
 """What the documents name is there: links, files, functions, tests, make targets. A function that
-is named right behind its file is in that file. No walk-through is longer than WORDS_MAX."""
+is named right behind its file is in that file. No walk-through is longer than WORDS_MAX. Every header
+of the common library is in its README."""
 
 import re
 import subprocess
@@ -90,6 +91,11 @@ def main():
     for document in (p for p in files if p.suffix == ".md"):
         for what in missing(document, files, names, makes):
             print(f"{document.relative_to(ROOT)}: no such {what}")
+            found += 1
+    common = (ROOT / "common/README.md").read_text()
+    for header in (ROOT / "common").glob("*.h"):
+        if header.name not in common:
+            print(f"common/README.md: no word of {header.name}")
             found += 1
     for walk in WALKS:
         words = len((ROOT / walk).read_text().split())
