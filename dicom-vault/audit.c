@@ -8,11 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-struct row { /* an entry as it stands in the table */
-    int64_t seq, at_ms;
-    struct audit_entry e;
-};
-
 struct audit_by audit_by_command(char text[32])
 {
     snprintf(text, 32, "uid %u", (unsigned)getuid());
@@ -37,7 +32,7 @@ static void add_field(struct strbuf *out, const void *bytes, size_t len)
 }
 
 /* From the mac of the entry before to this one's. */
-static void chain(const struct keyring *keys, const struct row *r, uint8_t mac[AUDIT_MAC])
+static void chain(const struct keyring *keys, const struct audit_row *r, uint8_t mac[AUDIT_MAC])
 {
     const char *texts[] = {r->e.by.who, r->e.by.source, r->e.action, r->e.outcome};
     struct strbuf message = STRBUF_INIT;
@@ -89,7 +84,7 @@ enum status audit_head(struct sqlite *db, const struct keyring *keys, struct aud
 enum status audit_append(struct sqlite *db, const struct keyring *keys, const struct audit_entry *e)
 {
     struct audit_head head;
-    struct row r = {.e = *e, .at_ms = clock_unix_ms()};
+    struct audit_row r = {.e = *e, .at_ms = clock_unix_ms()};
     if (!e->object)
         r.e.object_len = 0;
     enum status s = audit_head(db, keys, &head);
@@ -124,7 +119,7 @@ enum status audit_record(struct index *ix, const struct audit_entry *e)
     return index_status(index_write(ix, append_record, &r));
 }
 
-/* --- verifying ------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 /* A NUL inside would hide what stands behind it from the mac. */
 static const char *whole_text(const struct sqlite_rows *rows, int column, bool *whole)
@@ -135,10 +130,10 @@ static const char *whole_text(const struct sqlite_rows *rows, int column, bool *
     return text;
 }
 
-static bool read_row(const struct sqlite_rows *rows, struct row *r)
+static bool read_row(const struct sqlite_rows *rows, struct audit_row *r)
 {
     bool whole = true;
-    *r = (struct row){.seq = sqlite_i64(rows, 0), .at_ms = sqlite_i64(rows, 1)};
+    *r = (struct audit_row){.seq = sqlite_i64(rows, 0), .at_ms = sqlite_i64(rows, 1)};
     r->e.by.who = whole_text(rows, 2, &whole);
     r->e.by.source = whole_text(rows, 3, &whole);
     r->e.action = whole_text(rows, 4, &whole);
@@ -147,11 +142,32 @@ static bool read_row(const struct sqlite_rows *rows, struct row *r)
     return whole;
 }
 
+enum status audit_list(struct sqlite *db, int64_t before, int64_t limit,
+                       void (*each)(void *ctx, const struct audit_row *r), void *ctx)
+{
+    struct sqlite_rows *rows = NULL;
+    struct audit_row r;
+    bool more = true;
+    enum status s =
+        sqlite_query(db,
+                     "SELECT seq, at_ms, who, source, action, object, outcome FROM audit"
+                     " WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+                     SQL(SQL_I64(before), SQL_I64(limit)), &rows);
+    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
+        read_row(rows, &r);
+        each(ctx, &r);
+    }
+    sqlite_rows_free(rows);
+    return s;
+}
+
+/* --- verifying ------------------------------------------------------------------------------- */
+
 /* The next row, which must continue the chain at `head`. */
 static enum status step(const struct sqlite_rows *rows, const struct keyring *keys,
                         struct audit_head *head, struct strbuf *why)
 {
-    struct row r;
+    struct audit_row r;
     uint8_t mac[AUDIT_MAC], stored[AUDIT_MAC];
     bool whole = read_row(rows, &r);
     if (r.seq != head->count + 1) {

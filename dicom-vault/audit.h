@@ -25,6 +25,10 @@ struct audit_entry {
     size_t object_len;
     const char *outcome; /* slug of the status */
 };
+struct audit_row { /* an entry as it stands in the log */
+    int64_t seq, at_ms;
+    struct audit_entry e;
+};
 struct audit_head {
     int64_t count;
     uint8_t mac[AUDIT_MAC];
@@ -41,6 +45,10 @@ enum status audit_record(struct index *ix, const struct audit_entry *e);
 
 /* Blocks: a worker thread, or a command. */
 enum status audit_head(struct sqlite *db, const struct keyring *keys, struct audit_head *out);
+/* At most `limit` entries with seq < before, the newest first, as they stand there: the chain is
+ * not checked. What `each` is given lasts as long as it runs. */
+enum status audit_list(struct sqlite *db, int64_t before, int64_t limit,
+                       void (*each)(void *ctx, const struct audit_row *r), void *ctx);
 /* Walk the whole chain. CORRUPT, with the place in `why`, when an entry was changed, removed or
  * reordered; with `expect`, also when the log is no continuation of that head. *out is how far the
  * chain holds. */

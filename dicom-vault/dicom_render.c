@@ -114,7 +114,7 @@ static uint8_t to_byte(double shade)
 {
     if (!(shade > 0))
         return 0;
-    return shade >= 1 ? 255 : (uint8_t)(shade * 255 + 0.5);
+    return shade >= 1 ? 255 : (uint8_t)lround(shade * 255);
 }
 
 static void shade_values(struct painter *p, const struct rendering *r)

@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static http_handler get_page, get_files, get_file, get_seal, delete_file, post_begin, post_file;
+static http_handler get_page, get_files, get_file, get_seal, delete_file, post_begin, post_file,
+    get_audit;
 static enum status post_chunk(struct http_request *req, const uint8_t *bytes, size_t len);
 static const struct body_stream file_body = {post_begin, post_chunk};
 
@@ -24,13 +25,25 @@ static const struct route table[] = {
     /* method, pattern, who may, object check, where it runs, handler, body */
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/app.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/api.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/audit.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/dicom.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/files.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/frame.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/seal.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/studies.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/style.css", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/tags.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/ui.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/uploads.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/viewer.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/openapi.json", ANYONE, NULL, INLINE, get_page, NULL},
     {POST, "/files", SCOPE_WRITE, NULL, BLOCKING, post_file, &file_body},
     {GET, "/files", SCOPE_READ, NULL, BLOCKING, get_files, NULL},
     {GET, "/files/{id}", SCOPE_READ, NULL, BLOCKING, get_file, NULL},
     {GET, "/files/{id}/seal", SCOPE_READ, NULL, BLOCKING, get_seal, NULL},
     {DELETE, "/files/{id}", SCOPE_ADMIN, NULL, BLOCKING, delete_file, NULL},
+    {GET, "/audit", SCOPE_ADMIN, NULL, BLOCKING, get_audit, NULL},
     {POST, "/demo/flip/{id}", ANYONE, NULL, BLOCKING, demo_flip, NULL}, /* only with DEMO_FAULTS */
 };
 
@@ -53,7 +66,9 @@ const struct route *routes_table(size_t *n)
 
 static enum status get_page(struct http_request *req)
 {
-    return http_reply_page(req, &dicom_vault_web, "default-src 'self'");
+    return http_reply_page(req, &dicom_vault_web,
+                           "default-src 'self'; img-src 'self' blob: data:; object-src 'none';"
+                           " base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
 }
 
 /* --- audit ----------------------------------------------------------------------------------- */
@@ -63,7 +78,7 @@ static const struct {
     const char *action;
 } actions[] = {
     {post_file, "store"}, {get_files, "list"},     {get_file, "read"},
-    {get_seal, "seal"},   {delete_file, "delete"},
+    {get_seal, "seal"},   {delete_file, "delete"}, {get_audit, "audit"},
 };
 
 static const char *action_of(const struct http_request *req)
@@ -518,4 +533,69 @@ static enum status delete_file(struct http_request *req)
         return recorded(req, NULL, STATUS_NOT_FOUND);
     enum status s = store_delete(store, id, &by);
     return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : recorded(req, id, s);
+}
+
+/* --- GET /audit ------------------------------------------------------------------------------ */
+
+struct entries {
+    json_t *list;
+    int64_t limit;
+    int64_t last; /* seq of the last one on the page */
+    bool more;
+};
+
+/* What is no text shows that somebody wrote on the disk. */
+static json_t *entry_json(const struct audit_row *r)
+{
+    char at[RFC3339_SIZE];
+    struct strbuf object = STRBUF_INIT;
+    rfc3339_format(r->at_ms, at);
+    hex_encode(&object, r->e.object, r->e.object_len);
+    json_t *entry =
+        json_pack("{s:I, s:s, s:s?, s:s, s:s, s:s?, s:s}", "seq", (json_int_t)r->seq, "at", at,
+                  "key", *r->e.by.who ? r->e.by.who : NULL, "source", r->e.by.source, "action",
+                  r->e.action, "object", object.len ? object.bytes : NULL, "outcome", r->e.outcome);
+    strbuf_release(&object);
+    return entry ? entry : json_pack("{s:I, s:b}", "seq", (json_int_t)r->seq, "damaged", 1);
+}
+
+static void add_entry(void *ctx, const struct audit_row *r)
+{
+    struct entries *page = ctx;
+    page->more = (int64_t)json_array_size(page->list) == page->limit;
+    if (page->more)
+        return;
+    json_array_append_new(page->list, entry_json(r));
+    page->last = r->seq;
+}
+
+static enum status list_entries(int64_t before, struct entries *page)
+{
+    struct sqlite *db = index_borrow(store_index(store));
+    enum status s = audit_list(db, before, page->limit + 1, add_entry, page);
+    index_return(store_index(store), db);
+    return index_status(s);
+}
+
+static enum status get_audit(struct http_request *req)
+{
+    static const char *const known[] = {"limit", "after", NULL};
+    struct entries page = {json_array(), 0, 0, false};
+    int64_t before;
+    enum status s = http_query_only(req, known);
+    if (s == STATUS_OK)
+        s = http_query_int(req, "limit", 1, 1000, 100, &page.limit);
+    if (s == STATUS_OK)
+        s = http_query_int(req, "after", 1, INT64_MAX, INT64_MAX, &before);
+    if (s == STATUS_OK)
+        s = list_entries(before, &page);
+    s = recorded(req, NULL, s);
+    if (s != STATUS_OK) {
+        json_decref(page.list);
+        return s;
+    }
+    char next[24];
+    snprintf(next, sizeof(next), "%lld", (long long)page.last);
+    return http_reply_json(
+        req, 200, json_pack("{s:o, s:s?}", "entries", page.list, "next", page.more ? next : NULL));
 }

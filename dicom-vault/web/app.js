@@ -1,71 +1,61 @@
-// The key stays in the input field: neither storage nor a cookie ever holds it.
-const $ = id => document.getElementById(id);
-let next = null;
+// Who is there, and which view is shown.
 
-async function call(path, options = {}) {
-  const headers = { ...options.headers, authorization: `Bearer ${$('key').value}` };
-  const reply = await fetch(path, { ...options, headers });
-  if (!reply.ok) {
-    const problem = await reply.json();
-    throw new Error(`${problem.title}${problem.detail ? `: ${problem.detail}` : ''}`);
-  }
-  return reply;
+import { Refusal, call, useKey } from "./api.js";
+import { $, attempt, say } from "./ui.js";
+import * as audit from "./audit.js";
+import * as files from "./files.js";
+import * as studies from "./studies.js";
+import * as uploads from "./uploads.js";
+import * as viewer from "./viewer.js";
+
+const VIEWS = { studies, files, audit };
+
+function show(name) {
+  say("");
+  Object.keys(VIEWS).forEach((id) => { $(id).hidden = id !== name; });
+  document.querySelectorAll("[data-view]").forEach((b) => {
+    if (b.dataset.view === name) b.setAttribute("aria-current", "page");
+    else b.removeAttribute("aria-current");
+  });
+  attempt(VIEWS[name].load);
 }
 
-async function attempt(work) {
-  $('said').textContent = '';
+const shown = () => Object.keys(VIEWS).find((name) => !$(name).hidden);
+
+async function signIn(key) {
+  $("login-error").textContent = "";
+  useKey(key, () => signOut("That key is no good (any more)."));
   try {
-    await work();
-  } catch (error) {
-    $('said').textContent = error.message;
+    await call("/files?limit=1").catch((e) => {
+      if (!(e instanceof Refusal && e.status === 403)) throw e; // a key that may only write
+    });
+  } catch (e) {
+    $("login-error").textContent = e.message;
+    return;
   }
+  $("login").hidden = true;
+  $("vault").hidden = false;
+  show("studies");
 }
 
-async function download(file) {
-  const url = URL.createObjectURL(await (await call(`/files/${file.id}`)).blob());
-  const link = Object.assign(document.createElement('a'), { href: url, download: file.name || file.id });
-  link.click();
-  URL.revokeObjectURL(url);
+function signOut(reason = "") {
+  useKey(null, () => {});
+  document.querySelectorAll("dialog[open]").forEach((d) => d.close());
+  [studies, files, audit, uploads, viewer].forEach((part) => part.forget());
+  $("vault").hidden = true;
+  $("login").hidden = false;
+  $("login-error").textContent = reason;
+  $("key").value = "";
+  $("key").focus();
 }
 
-async function remove(file, row) {
-  await call(`/files/${file.id}`, { method: 'DELETE' });
-  row.remove();
-}
-
-function button(text, work) {
-  const b = Object.assign(document.createElement('button'), { textContent: text });
-  b.addEventListener('click', () => attempt(work));
-  return b;
-}
-
-function show(file) {
-  const row = $('files').insertRow();
-  const cells = file.damaged ? [file.id, '', '', 'damaged'] : [file.name || file.id, file.size, file.created, file.sha256];
-  for (const text of cells) row.insertCell().textContent = text;
-  row.insertCell().append(button('Get', () => download(file)), button('Delete', () => remove(file, row)));
-}
-
-async function list(after) {
-  const page = await (await call(`/files?limit=50${after ? `&after=${after}` : ''}`)).json();
-  if (!after) $('files').replaceChildren();
-  page.files.forEach(show);
-  next = page.next;
-  $('more').hidden = !next;
-}
-
-async function store() {
-  const file = $('file').files[0];
-  const name = encodeURIComponent(file.name).replace(/['()*]/g, c => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-  const headers = { 'content-disposition': `attachment; filename*=UTF-8''${name}` };
-  const stored = await (await call('/files', { method: 'POST', body: file, headers })).json();
-  await list();
-  $('said').textContent = `Stored as ${stored.id}`;
-}
-
-$('store').addEventListener('submit', event => {
-  event.preventDefault();
-  attempt(store);
+document.querySelectorAll("[data-view]").forEach((b) => {
+  b.addEventListener("click", () => show(b.dataset.view));
 });
-$('list').addEventListener('click', () => attempt(() => list()));
-$('more').addEventListener('click', () => attempt(() => list(next)));
+$("login-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  signIn($("key").value.trim());
+});
+$("sign-out").addEventListener("click", () => signOut());
+uploads.whenStored(() => { if (shown() !== "audit") attempt(VIEWS[shown()].load); });
+$("key").focus();

@@ -6,7 +6,7 @@ import re
 import socket
 
 import pytest
-from harness.process import until
+from harness.process import ROOT, until
 from vault_kit import pattern, vault  # noqa: F401
 
 SCOPES = {  # written down here once more, apart from the server's own table
@@ -17,8 +17,11 @@ SCOPES = {  # written down here once more, apart from the server's own table
     ("HEAD", "/files/{id}"): "read",
     ("GET", "/files/{id}/seal"): "read",
     ("DELETE", "/files/{id}"): "admin",
+    ("GET", "/audit"): "admin",
+    ("HEAD", "/audit"): "admin",
 }
-PUBLIC = ("/", "/app.js", "/style.css", "/openapi.json", "/healthz", "/readyz", "/metrics")
+PUBLIC = ("/", *(f"/{f.name}" for f in (ROOT / "dicom-vault/web").iterdir() if f.name != "index.html"),
+          "/healthz", "/readyz", "/metrics")
 
 
 def problem(reply, status):
@@ -145,9 +148,11 @@ def test_without_a_good_key(vault):
     bad = [None, "", "Bearer", "Bearer ", f"Basic {key}", key, f"Bearer {flipped}", f"Bearer {key}0",
            f"Bearer {key[:-1]}", f"Bearer vk_0011223344556677_{secret}", f"Bearer {key.upper()}",
            "Bearer vk__", f"Bearer {key} x", f"Bearer {'A' * 3000}"]
-    for authorization in bad:
+    for i, authorization in enumerate(bad):
         for (method, route) in SCOPES:
-            connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=30)
+            # An address each: one that fails 100 times a minute is told 429.
+            connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=30,
+                                                    source_address=(f"127.0.1.{i + 1}", 0))
             connection.request(method, route.replace("{id}", file_id), headers={
                 "Authorization": authorization} if authorization is not None else {})
             reply = connection.getresponse()
@@ -227,7 +232,9 @@ def test_public_pages(vault):
         assert reply.status_code == 200, path
     page = vault.request("GET", "/", headers={"Authorization": None})
     assert page.headers["Content-Type"].startswith("text/html")
-    assert page.headers["Content-Security-Policy"] == "default-src 'self'"
+    assert page.headers["Content-Security-Policy"] == (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'")
     api = vault.request("GET", "/openapi.json", headers={"Authorization": None}).json()
     documented = {(method.upper(), path) for path, item in api["paths"].items()
                   for method in item if method != "parameters"}

@@ -39,6 +39,32 @@ def tamper(vault, *statements):
     db.close()
 
 
+def test_the_log_over_http(vault):
+    vault.start()
+    file_id = vault.put(b"x")
+    vault.request("GET", f"/files/{file_id}")
+    vault.request("GET", "/files?limit=x")
+    seen, after = [], ""
+    while after is not None:
+        page = vault.request("GET", f"/audit?limit=2{after and '&after=' + after}").json()
+        assert len(page["entries"]) <= 2
+        seen += page["entries"]
+        after = page["next"]
+    assert [e["seq"] for e in seen] == list(range(len(seen), 0, -1))
+    mine = [(e["action"], e["object"], e["outcome"]) for e in seen if e["key"] != "command"]
+    assert mine == [("list", None, "bad-request"), ("read", file_id, "ok"), ("store", file_id, "ok")]
+    assert seen[0]["key"] == vault.key.split("_")[1] and seen[0]["source"] == "127.0.0.1"
+    assert entries(vault)[-1][2:] == ("audit", "-", "ok")  # looking leaves a trace as well
+    for query in ("limit=0", "limit=1001", "after=0", "after=x", "before=3"):
+        assert vault.request("GET", f"/audit?{query}").status_code == 400
+
+    # Texts that are none can't hide an entry.
+    tamper(vault, "UPDATE audit SET who = CAST(X'FF' AS TEXT) WHERE action = 'store'")
+    [bad] = [e for e in vault.request("GET", "/audit").json()["entries"] if "damaged" in e]
+    assert bad == {"seq": next(e["seq"] for e in seen if e["action"] == "store"),
+                   "damaged": True}
+
+
 def test_every_access_and_refusal_is_there(vault):
     vault.start()
     reader = vault.new_key("read")
