@@ -1,6 +1,7 @@
 """Did the chat keep its promises? Every person logs what it sent, what was acknowledged and what
 it received on each connection; after the run the logs are held against the history's rows."""
 
+import itertools
 import random
 import secrets
 import threading
@@ -8,7 +9,14 @@ import time
 from dataclasses import dataclass, field
 
 import scribe_kit as kit
+from harness.process import until
 from websockets.exceptions import WebSocketException
+
+
+@dataclass
+class Connection:
+    after: int  # what the join said
+    received: list = field(default_factory=list)  # (seq, sender, client id, text)
 
 
 @dataclass
@@ -16,7 +24,7 @@ class Log:
     user: str
     sent: dict = field(default_factory=dict)  # client id -> text
     acks: list = field(default_factory=list)  # (client id, seq), each as it came
-    connections: list = field(default_factory=list)  # each: [(seq, sender, client id, text)]
+    connections: list = field(default_factory=list)
 
 
 def faults(rows, logs):
@@ -31,14 +39,18 @@ def faults(rows, logs):
             found.append(f"history has a message twice: {by_id[row[1:3]]} and {row}")
     for log in logs:
         found += _check_acks(by_id, log)
-        for i, received in enumerate(log.connections):
-            found += _check_connection(rows, f"{log.user}'s connection {i}", received)
-        if rows and max((m[0] for c in log.connections for m in c), default=0) != rows[-1][0]:
+        for i, connection in enumerate(log.connections):
+            found += _check_connection(rows, f"{log.user}'s connection {i}", connection)
+        got = (m[0] for c in log.connections for m in c.received)
+        if rows and max(got, default=0) != rows[-1][0]:
             found.append(f"{log.user} did not get the last message")
     sent = {(log.user, id): text for log in logs for id, text in log.sent.items()}
+    acked = {(log.user, id) for log in logs for id, _ in log.acks}
     for row in rows:
         if sent.get(row[1:3]) != row[3]:
             found.append(f"history has what nobody sent: {row}")
+        if row[1:3] not in acked:
+            found.append(f"history has what was never acknowledged: {row}")
     return found
 
 
@@ -56,26 +68,29 @@ def _check_acks(by_id, log):
             yield f"{log.user}'s {id} was acknowledged as {seq} and is stored as {row[0]}"
 
 
-def _check_connection(rows, whose, received):
+def _check_connection(rows, whose, connection):
     stored = {row[0]: row for row in rows}
-    for message in received:
+    last = connection.after
+    for message in connection.received:
         if stored.get(message[0]) != message:
             yield f"{whose} got {message}, the history has {stored.get(message[0])}"
-    for before, after in zip(received, received[1:]):
-        if after[0] != before[0] + 1:
-            yield f"{whose} got {after[0]} after {before[0]}"
+        if message[0] != last + 1:
+            yield f"{whose} got {message[0]} after {last}"
+        last = message[0]
 
 
 class Person(threading.Thread):
-    """Sends `count` messages, a few at a time, as a good client does: reconnects to any server,
-    resumes after the last it has, repeats what was not acknowledged under the same id. Ends when
-    all is acknowledged and `target()` (None: not known yet) is reached."""
+    """Sends `count` messages, a few at a time, as a good client does: reconnects, to the next
+    server each time; resumes after the last it has; repeats what was not acknowledged under the
+    same id. Some it sends twice at once. Ends when all is acknowledged and `target()` (None: not
+    known yet) is reached."""
 
     WINDOW = 4
+    TWICE = 0.25
 
     def __init__(self, servers, user, room, count, target):
         super().__init__(name=user)
-        self.servers = servers
+        self.servers = itertools.cycle(servers)
         self.room = room
         self.target = target
         self.log = Log(user)
@@ -100,7 +115,7 @@ class Person(threading.Thread):
                 self.error = f"{self.log.user} gave up at {self.last}, {len(self.waiting)} unacked"
                 return
             try:
-                with kit.Client(random.choice(self.servers), self.log.user) as client:
+                with kit.Client(next(self.servers), self.log.user) as client:
                     self.talk(client)
             except (WebSocketException, OSError, EOFError, AssertionError):
                 time.sleep(0.02)
@@ -111,13 +126,14 @@ class Person(threading.Thread):
     def talk(self, client):
         client.join(self.room, after=self.last)
         received = []
-        self.log.connections.append(received)
+        self.log.connections.append(Connection(self.last, received))
         trying = set()
         while not self.done():
             for id in self.waiting[:self.WINDOW]:
                 if id not in trying:
                     trying.add(id)
-                    client.post(self.room, self.log.sent[id], id)
+                    for _ in range(1 + (random.random() < self.TWICE)):
+                        client.post(self.room, self.log.sent[id], id)
             if self.cut.is_set():
                 self.cut.clear()
                 client.cut()
@@ -140,10 +156,19 @@ class Person(threading.Thread):
                 time.sleep(0.02)
 
 
+def progress(persons, n):
+    """Wait until n messages are acknowledged to all together."""
+    def made():
+        return (sum(len(p.log.acks) for p in persons) >= n
+                or not any(p.is_alive() for p in persons))
+    until(made, timeout=100, what=f"{n} acks")
+
+
 def run_people(servers, history, room, people, count, trouble):
     """`people` persons talk while trouble(persons) makes trouble; then everything is checked."""
     target = [None]
-    persons = [Person(servers, f"user{i}", room, count, lambda: target[0]) for i in range(people)]
+    persons = [Person(servers[i % len(servers):] + servers[:i % len(servers)], f"user{i}", room,
+                      count, lambda: target[0]) for i in range(people)]
     for p in persons:
         p.start()
     try:

@@ -8,7 +8,7 @@ import requests
 import scribe_kit as kit
 from harness.proxy import Proxy
 from harness.process import until
-from scribe_checker import run_people
+from scribe_checker import progress, run_people
 from scribe_kit import history  # noqa: F401 (a fixture)
 from websockets.exceptions import InvalidStatus
 
@@ -285,10 +285,6 @@ def test_nothing_acknowledged_is_lost_whatever_dies(start_server, own_redis, own
     for history in (kit.MongoHistory(own_ferret), kit.SQLiteHistory(folder)):  # noqa: F811
         env = kit.env(history.url, own_redis.url)
         servers = [start_server("scribe", env) for _ in range(2)]
-
-        def progress(persons, n):
-            until(lambda: sum(len(p.log.acks) for p in persons) >= n or
-                  not any(p.is_alive() for p in persons), timeout=100, what=f"{n} acks")
 
         def trouble(persons):
             progress(persons, 20)
