@@ -1,5 +1,6 @@
 #include "cmd.h"
 #include "demo.h"
+#include "dicomweb.h"
 #include "log.h"
 #include "minute.h"
 #include "refusals.h"
@@ -43,6 +44,7 @@ int cmd_serve(int argc, char **argv)
     struct workers *workers = workers_new("vault", (size_t)threads, 16 * (size_t)threads);
     struct refusals *refusals = refusals_new();
     routes_init(store, workers, refusals);
+    dicomweb_init(store, workers);
     demo_init(cmd_data);
     struct http_options http_options = {
         .listen = listen,

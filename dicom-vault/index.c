@@ -277,7 +277,8 @@ static void row_key(const uint8_t data_key[KEY_SIZE], uint8_t out[KEY_SIZE])
 struct insert {
     struct index *ix;
     struct object *o;
-    const uint8_t *once; /* or NULL */
+    const uint8_t *data_key;
+    struct index_with with;
     uint64_t stored;
     uint32_t key_id;
     uint8_t wrapped[WRAPPED_KEY];
@@ -294,7 +295,7 @@ static enum status find_once(struct sqlite *db, struct insert *in)
     struct sqlite_rows *rows = NULL;
     size_t len;
     enum status s = sqlite_query(db, "SELECT object FROM once WHERE tag = ?",
-                                 SQL(SQL_BLOB(in->once, BLIND_TAG)), &rows);
+                                 SQL(SQL_BLOB(in->with.once, BLIND_TAG)), &rows);
     if (s == STATUS_OK)
         s = sqlite_next(rows, &in->again);
     if (s == STATUS_OK && in->again) {
@@ -344,9 +345,11 @@ static enum status insert_tags(struct sqlite *db, const struct insert *in)
     if (o->name[0])
         s = sqlite_exec(db, "INSERT INTO blind (tag, object) VALUES (?, ?)",
                         SQL(SQL_BLOB(tag, BLIND_TAG), SQL_BLOB(o->id, OBJECT_ID)), NULL);
-    if (s == STATUS_OK && in->once)
+    if (s == STATUS_OK && in->with.once)
         s = sqlite_exec(db, "INSERT INTO once (tag, object) VALUES (?, ?)",
-                        SQL(SQL_BLOB(in->once, BLIND_TAG), SQL_BLOB(o->id, OBJECT_ID)), NULL);
+                        SQL(SQL_BLOB(in->with.once, BLIND_TAG), SQL_BLOB(o->id, OBJECT_ID)), NULL);
+    if (s == STATUS_OK && in->with.also)
+        s = in->with.also(db, in->with.also_ctx, o, in->data_key);
     return s;
 }
 
@@ -354,7 +357,7 @@ static enum status insert_row(struct sqlite *db, void *ctx)
 {
     struct insert *in = ctx;
     uint64_t room = UINT64_MAX;
-    enum status s = in->once ? find_once(db, in) : STATUS_OK;
+    enum status s = in->with.once ? find_once(db, in) : STATUS_OK;
     if (s == STATUS_OK && !in->again && in->ix->quota)
         s = check_room(db, in->ix, &room);
     if (s == STATUS_OK && in->stored > room)
@@ -382,11 +385,13 @@ static void seal_row(const struct index *ix, const struct object *o,
 }
 
 enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
-                         const uint8_t *once, const struct audit_by *by)
+                         const struct index_with *with, const struct audit_by *by)
 {
-    struct insert in = {.ix = ix, .o = o, .once = once, .by = by};
+    struct insert in = {.ix = ix, .o = o, .data_key = data_key, .by = by};
     uint8_t earlier_key[KEY_SIZE];
     enum status s;
+    if (with)
+        in.with = *with;
     in.stored = chunked_file_size(o->size);
     seal_row(ix, o, data_key, &in);
     do {

@@ -37,12 +37,21 @@ enum status index_room(struct index *ix, uint64_t *room);
 void index_tag(const struct index *ix, const char *field, const void *value, size_t len,
                uint8_t tag[BLIND_TAG]);
 
+/* What goes with an object into its transaction. */
+struct index_with {
+    const uint8_t *once; /* a tag that stores one object only; or NULL */
+    /* Rows of its own for the object, which is in the index by then; may run twice. Or NULL. */
+    enum status (*also)(struct sqlite *db, void *ctx, const struct object *o,
+                        const uint8_t data_key[KEY_SIZE]);
+    void *also_ctx;
+};
+
 /* Together with its audit entry, "store" by `by`. Durable when it returns OK; o->seq and o->key_id
- * are set. `once`, or NULL, is a tag that stores one object only: DUPLICATE, and *o is that one,
- * when it did. CONTENDED and STORAGE_FULL (also past the quota): certainly not there; UNAVAILABLE:
+ * are set. `with` may be NULL. DUPLICATE, and *o is the earlier one, when with->once stored it
+ * before. CONTENDED and STORAGE_FULL (also past the quota): certainly not there; UNAVAILABLE:
  * after a failed write the row may still come to life when SQLite recovers its log. */
 enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
-                         const uint8_t *once, const struct audit_by *by);
+                         const struct index_with *with, const struct audit_by *by);
 /* NOT_FOUND; CORRUPT when key or row fail their authentication. The caller wipes `data_key`. */
 enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
                        uint8_t data_key[KEY_SIZE]);

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "demo.h"
 #include "dicom-vault_embed.h"
+#include "dicomweb.h"
 #include "digest.h"
 #include "disposition.h"
 #include "fault.h"
@@ -44,6 +45,9 @@ static const struct route table[] = {
     {GET, "/files/{id}/seal", SCOPE_READ, NULL, BLOCKING, get_seal, NULL},
     {DELETE, "/files/{id}", SCOPE_ADMIN, NULL, BLOCKING, delete_file, NULL},
     {GET, "/audit", SCOPE_ADMIN, NULL, BLOCKING, get_audit, NULL},
+    {POST, "/dicomweb/studies", SCOPE_WRITE, NULL, BLOCKING, dicomweb_store, &dicomweb_store_body},
+    {POST, "/dicomweb/studies/{study}", SCOPE_WRITE, NULL, BLOCKING, dicomweb_store,
+     &dicomweb_store_body},
     {POST, "/demo/flip/{id}", ANYONE, NULL, BLOCKING, demo_flip, NULL}, /* only with DEMO_FAULTS */
 };
 
@@ -77,8 +81,8 @@ static const struct {
     http_handler *handler;
     const char *action;
 } actions[] = {
-    {post_file, "store"}, {get_files, "list"},     {get_file, "read"},
-    {get_seal, "seal"},   {delete_file, "delete"}, {get_audit, "audit"},
+    {post_file, "store"},    {get_files, "list"},  {get_file, "read"},        {get_seal, "seal"},
+    {delete_file, "delete"}, {get_audit, "audit"}, {dicomweb_store, "store"},
 };
 
 static const char *action_of(const struct http_request *req)
@@ -90,7 +94,7 @@ static const char *action_of(const struct http_request *req)
     return route->pattern;
 }
 
-static struct audit_by caller(const struct http_request *req)
+struct audit_by routes_caller(const struct http_request *req)
 {
     return (struct audit_by){http_principal(req)->id, http_client_ip(req)};
 }
@@ -108,9 +112,9 @@ static enum status recorded_by(struct http_request *req, struct audit_by by,
     return http_fail(req, STATUS_UNAVAILABLE, "the audit log cannot be written");
 }
 
-static enum status recorded(struct http_request *req, const uint8_t id[OBJECT_ID], enum status s)
+enum status routes_recorded(struct http_request *req, const uint8_t id[OBJECT_ID], enum status s)
 {
-    return recorded_by(req, caller(req), id, s);
+    return recorded_by(req, routes_caller(req), id, s);
 }
 
 static enum status unauthenticated(struct http_request *req)
@@ -207,7 +211,7 @@ static enum status give_up_on_failure(struct http_request *req, enum status s)
         return s;
     upload_free(post->upload);
     post->upload = NULL;
-    return recorded(req, NULL, s);
+    return routes_recorded(req, NULL, s);
 }
 
 /* The body is not encoded, so that both fields say the same of it. */
@@ -279,7 +283,7 @@ static enum status post_file(struct http_request *req)
     char etag[67], location[sizeof("/files/") + OBJECT_ID_HEX] = "/files/";
     struct post *post = http_state(req);
     struct object o;
-    struct audit_by by = caller(req);
+    struct audit_by by = routes_caller(req);
     enum status s = upload_finish(post->upload, post->name, &by, &o);
     if (s == STATUS_UNPROCESSABLE)
         http_fail(req, s, "the body's SHA-256 is another than the digest field's");
@@ -375,7 +379,7 @@ static enum status get_files(struct http_request *req)
     page.files = json_array();
     if (s == STATUS_OK)
         s = find_files(&name, named, after, &page);
-    s = recorded(req, NULL, s);
+    s = routes_recorded(req, NULL, s);
     if (s == STATUS_OK && page.more)
         set_next_link(req, &page, named ? &name : NULL);
     strbuf_release(&name);
@@ -476,8 +480,8 @@ static enum status get_file(struct http_request *req)
     struct answer a = {.d = NULL};
     uint8_t id[OBJECT_ID];
     if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
-        return recorded(req, NULL, STATUS_NOT_FOUND);
-    enum status s = recorded(req, id, open_file(req, id, &a));
+        return routes_recorded(req, NULL, STATUS_NOT_FOUND);
+    enum status s = routes_recorded(req, id, open_file(req, id, &a));
     if (s == STATUS_OK || s == STATUS_RANGE_NOT_SATISFIABLE)
         set_file_headers(req, &a);
     if (s != STATUS_OK || a.code == 304)
@@ -507,8 +511,8 @@ static enum status get_seal(struct http_request *req)
     struct object o;
     uint8_t id[OBJECT_ID];
     if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
-        return recorded(req, NULL, STATUS_NOT_FOUND);
-    enum status s = recorded(req, id, download_new(store, id, &o, &d));
+        return routes_recorded(req, NULL, STATUS_NOT_FOUND);
+    enum status s = routes_recorded(req, id, download_new(store, id, &o, &d));
     if (s != STATUS_OK) {
         download_free(d);
         return s;
@@ -528,11 +532,11 @@ static enum status get_seal(struct http_request *req)
 static enum status delete_file(struct http_request *req)
 {
     uint8_t id[OBJECT_ID];
-    struct audit_by by = caller(req);
+    struct audit_by by = routes_caller(req);
     if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
-        return recorded(req, NULL, STATUS_NOT_FOUND);
+        return routes_recorded(req, NULL, STATUS_NOT_FOUND);
     enum status s = store_delete(store, id, &by);
-    return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : recorded(req, id, s);
+    return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : routes_recorded(req, id, s);
 }
 
 /* --- GET /audit ------------------------------------------------------------------------------ */
@@ -589,7 +593,7 @@ static enum status get_audit(struct http_request *req)
         s = http_query_int(req, "after", 1, INT64_MAX, INT64_MAX, &before);
     if (s == STATUS_OK)
         s = list_entries(before, &page);
-    s = recorded(req, NULL, s);
+    s = routes_recorded(req, NULL, s);
     if (s != STATUS_OK) {
         json_decref(page.list);
         return s;

@@ -10,3 +10,10 @@ const struct route *routes_table(size_t *n);
 /* Bearer API key -> its id and scopes. A key without the route's scope is refused here already, and
  * that is in the audit log. */
 enum status routes_authenticate(struct http_request *req, struct principal *who);
+
+/* For the handlers of the table, wherever they are. */
+struct audit_by routes_caller(const struct http_request *req);
+/* Put into the audit log that the caller did what the route is for to `id` (may be NULL), with the
+ * outcome `s`: before the first byte of the reply. Returns `s`, or UNAVAILABLE when it cannot be
+ * recorded: then there is no other reply. */
+enum status routes_recorded(struct http_request *req, const uint8_t id[OBJECT_ID], enum status s);

@@ -34,8 +34,9 @@ struct upload {
     struct chunked_sealer *sealer;
     EVP_MD_CTX *hash;
     uint64_t room; /* what the quota leaves, bytes on disk */
-    bool expected, once;
+    bool expected;
     uint8_t expected_sha256[32], tag[BLIND_TAG];
+    struct index_with with;
 };
 
 enum { RUN = 16 }; /* chunks read at once */
@@ -415,8 +416,17 @@ void upload_expect(struct upload *u, const uint8_t sha256[32])
 
 void upload_once(struct upload *u, const uint8_t tag[BLIND_TAG])
 {
-    u->once = true;
     memcpy(u->tag, tag, BLIND_TAG);
+    u->with.once = u->tag;
+}
+
+void upload_also(struct upload *u,
+                 enum status (*also)(struct sqlite *db, void *ctx, const struct object *o,
+                                     const uint8_t data_key[KEY_SIZE]),
+                 void *ctx)
+{
+    u->with.also = also;
+    u->with.also_ctx = ctx;
 }
 
 enum status upload_finish(struct upload *u, const char *name, const struct audit_by *by,
@@ -434,7 +444,7 @@ enum status upload_finish(struct upload *u, const char *name, const struct audit
     u->object.created_ms = clock_unix_ms();
     snprintf(u->object.name, sizeof(u->object.name), "%s", name);
     *o = u->object;
-    st = index_insert(u->store->index, o, u->data_key, u->once ? u->tag : NULL, by);
+    st = index_insert(u->store->index, o, u->data_key, &u->with, by);
     if (st == STATUS_CONTENDED || st == STATUS_DUPLICATE ||
         st == STATUS_STORAGE_FULL) /* else the next start's sweep decides */
         unlinkat(folder_leaf(&u->store->folder, u->object.id), u->id, 0);

@@ -65,6 +65,11 @@ enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len);
 void upload_expect(struct upload *u, const uint8_t sha256[32]);
 /* Store one file only under `tag` (index_tag). */
 void upload_once(struct upload *u, const uint8_t tag[BLIND_TAG]);
+/* Write rows of the caller's own in the same transaction: see index_with. */
+void upload_also(struct upload *u,
+                 enum status (*also)(struct sqlite *db, void *ctx, const struct object *o,
+                                     const uint8_t data_key[KEY_SIZE]),
+                 void *ctx);
 /* Commit, with the audit entry. `name` is "" or valid (object_name_valid). `o` is what the index
  * now has. When an earlier upload had the
  * tag nothing is stored: OK with *o that one, when it is the same file under the same name, else

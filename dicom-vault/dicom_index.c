@@ -1,0 +1,331 @@
+#include "dicom_index.h"
+#include "dicom_text.h"
+#include "secret.h"
+#include <stdlib.h>
+#include <string.h>
+
+const uint32_t dicom_row_tags[] = {
+    0x00080008, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080023, 0x00080030, 0x00080031,
+    0x00080033, 0x00080050, 0x00080060, 0x00080070, 0x00080080, 0x00080090, 0x00080201, 0x00081030,
+    0x0008103E, 0x00100010, 0x00100020, 0x00100030, 0x00100040, 0x00101010, 0x00180015, 0x0020000D,
+    0x0020000E, 0x00200010, 0x00200011, 0x00200012, 0x00200013, 0x00280002, 0x00280004, 0x00280008,
+    0x00280010, 0x00280011, 0x00280100, 0x00280101, 0x00281050, 0x00281051, 0x00400244, 0x00400245,
+};
+const size_t dicom_row_tags_count = sizeof(dicom_row_tags) / sizeof(dicom_row_tags[0]);
+
+static const struct {
+    uint32_t tag;
+    const char *name; /* goes into the HMAC */
+} fields[FIELDS] = {
+    [FIELD_STUDY] = {0x0020000D, "dicom study"},
+    [FIELD_SERIES] = {0x0020000E, "dicom series"},
+    [FIELD_PATIENT_ID] = {0x00100020, "dicom patient id"},
+    [FIELD_PATIENT_NAME] = {0x00100010, "dicom patient name"},
+    [FIELD_ACCESSION] = {0x00080050, "dicom accession number"},
+    [FIELD_MODALITY] = {0x00080060, "dicom modality"},
+    [FIELD_STUDY_DATE] = {0x00080020, "dicom study date"},
+    [FIELD_INSTANCE] = {0x00080018, "dicom instance"},
+};
+
+enum dicom_field dicom_field_of(uint32_t tag)
+{
+    enum dicom_field f = FIELD_STUDY;
+    while (f < FIELDS && fields[f].tag != tag)
+        f++;
+    return f;
+}
+
+bool dicom_tag(const struct index *ix, enum dicom_field field, const char *value,
+               uint8_t tag[BLIND_TAG])
+{
+    struct strbuf text = STRBUF_INIT;
+    if (field == FIELD_PATIENT_NAME)
+        dicom_name_normalise(value, strlen(value), &text);
+    else
+        strbuf_addstr(&text, value + strspn(value, " "));
+    while (text.len > 0 && text.bytes[text.len - 1] == ' ')
+        text.len--;
+    bool some = text.len > 0;
+    if (some)
+        index_tag(ix, fields[field].name, text.bytes, text.len, tag);
+    strbuf_release(&text);
+    return some;
+}
+
+/* --- sealed rows ----------------------------------------------------------------------------- */
+
+static void row_key(const uint8_t data_key[KEY_SIZE], uint8_t out[KEY_SIZE])
+{
+    static const char label[] = "dicom-vault dicom row v1";
+    hkdf_expand(data_key, label, sizeof(label) - 1, out, KEY_SIZE);
+}
+
+/* Heap bytes, len + SEAL_OVERHEAD of them. */
+static uint8_t *seal_row(const struct dicom_row *row, const struct object *o,
+                         const uint8_t data_key[KEY_SIZE])
+{
+    uint8_t key[KEY_SIZE], identity[OBJECT_IDENTITY];
+    uint8_t *sealed = xmalloc(row->len + SEAL_OVERHEAD);
+    object_identity(keyring_vault_id(index_keys(row->ix)), o->id, identity);
+    row_key(data_key, key);
+    seal(key, identity, sizeof(identity), (const uint8_t *)row->attributes, row->len, sealed);
+    secret_wipe(key, sizeof(key));
+    return sealed;
+}
+
+/* NULL when it is not what was sealed for that object. */
+static json_t *open_row(const struct index *ix, const struct object *o,
+                        const uint8_t data_key[KEY_SIZE], const uint8_t *sealed, size_t len)
+{
+    uint8_t key[KEY_SIZE], identity[OBJECT_IDENTITY];
+    struct strbuf why = STRBUF_INIT;
+    json_t *attributes = NULL;
+    if (len < SEAL_OVERHEAD || len > DICOM_ROW_MAX + SEAL_OVERHEAD)
+        return NULL;
+    uint8_t *row = xmalloc(len);
+    object_identity(keyring_vault_id(index_keys(ix)), o->id, identity);
+    row_key(data_key, key);
+    if (unseal(key, identity, sizeof(identity), sealed, len, row) == STATUS_OK)
+        json_parse(row, len - SEAL_OVERHEAD, &attributes, &why);
+    secret_wipe(key, sizeof(key));
+    secret_wipe(row, len);
+    free(row);
+    strbuf_release(&why);
+    return attributes;
+}
+
+/* --- storing --------------------------------------------------------------------------------- */
+
+/* One hash of which fields there are and all their tags. */
+static void same_of(const struct dicom_row *row, uint8_t same[32])
+{
+    uint8_t all[FIELD_INSTANCE][1 + BLIND_TAG] = {{0}};
+    for (size_t f = 0; f < FIELD_INSTANCE; f++) {
+        all[f][0] = row->has[f];
+        if (row->has[f])
+            memcpy(all[f] + 1, row->tags[f], BLIND_TAG);
+    }
+    secret_sha256(all, sizeof(all), same);
+}
+
+static enum status add_series(struct sqlite *db, const struct dicom_row *row,
+                              const uint8_t same[32], int64_t *id)
+{
+    enum status s =
+        sqlite_exec(db, "INSERT INTO dicom_series (same, study, series) VALUES (?, ?, ?)",
+                    SQL(SQL_BLOB(same, 32), SQL_BLOB(row->tags[FIELD_STUDY], BLIND_TAG),
+                        SQL_BLOB(row->tags[FIELD_SERIES], BLIND_TAG)),
+                    NULL);
+    *id = sqlite_insert_id(db);
+    for (size_t f = 0; f < FIELD_INSTANCE && s == STATUS_OK; f++)
+        if (row->has[f])
+            s = sqlite_exec(db, "INSERT INTO dicom_tags (tag, series) VALUES (?, ?)",
+                            SQL(SQL_BLOB(row->tags[f], BLIND_TAG), SQL_I64(*id)), NULL);
+    return s;
+}
+
+enum status dicom_index_add(struct sqlite *db, void *ctx, const struct object *o,
+                            const uint8_t data_key[KEY_SIZE])
+{
+    const struct dicom_row *row = ctx;
+    uint8_t same[32];
+    bool found;
+    int64_t series;
+    same_of(row, same);
+    enum status s = sqlite_query_i64(db, "SELECT id FROM dicom_series WHERE same = ?",
+                                     SQL(SQL_BLOB(same, 32)), &found, &series);
+    if (s == STATUS_OK && !found)
+        s = add_series(db, row, same, &series);
+    if (s != STATUS_OK)
+        return s;
+    uint8_t *sealed = seal_row(row, o, data_key);
+    s = sqlite_exec(db, "INSERT INTO dicom_instances (object, series, sealed) VALUES (?, ?, ?)",
+                    SQL(SQL_BLOB(o->id, OBJECT_ID), SQL_I64(series),
+                        SQL_BLOB(sealed, row->len + SEAL_OVERHEAD)),
+                    NULL);
+    free(sealed);
+    return s;
+}
+
+/* --- searching ------------------------------------------------------------------------------- */
+
+/* ?1: tags, ?2: how many, ?3: of how many fields. A series has one tag a field, so that it has as
+ * many of them as there are fields exactly when it fits all. */
+#define MATCHED                                                                                    \
+    "WITH RECURSIVE piece(n) AS (SELECT 0 WHERE ?2 > 0 UNION ALL "                                 \
+    "SELECT n + 1 FROM piece WHERE n + 1 < ?2), "                                                  \
+    "matched(id) AS (SELECT series FROM dicom_tags "                                               \
+    "WHERE tag IN (SELECT substr(?1, 1 + 32 * n, 32) FROM piece) "                                 \
+    "GROUP BY series HAVING COUNT(*) = ?3 "                                                        \
+    "UNION ALL SELECT id FROM dicom_series WHERE ?3 = 0) "
+#define FIRST_OF(what)                                                                             \
+    MATCHED "SELECT object, sealed FROM dicom_instances WHERE id IN ("                             \
+            "SELECT MIN((SELECT MIN(id) FROM dicom_instances WHERE series = s.id)) "               \
+            "FROM matched JOIN dicom_series s ON s.id = matched.id "                               \
+            "GROUP BY " what " ORDER BY 1 LIMIT ?4 OFFSET ?5) ORDER BY id"
+/* ?6: tags of instances, ?7: how many */
+#define NAMED                                                                                      \
+    "WHERE series IN (SELECT id FROM matched) AND object IN (SELECT object FROM once WHERE tag "   \
+    "IN (WITH RECURSIVE one(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM one WHERE n + 1 < ?7) "    \
+    "SELECT substr(?6, 1 + 32 * n, 32) FROM one)) ORDER BY id LIMIT ?4 OFFSET ?5"
+#define ANY "WHERE series IN (SELECT id FROM matched) ORDER BY id LIMIT ?4 OFFSET ?5"
+
+static const char *statement(const struct dicom_query *q)
+{
+    if (q->level == STUDIES)
+        return FIRST_OF("s.study");
+    if (q->level == SERIES)
+        return FIRST_OF("s.study, s.series");
+    if (q->instances.len > 0)
+        return MATCHED "SELECT object, sealed FROM dicom_instances " NAMED;
+    return MATCHED "SELECT object, sealed FROM dicom_instances " ANY;
+}
+
+struct hit {
+    uint8_t id[OBJECT_ID];
+    size_t from, len; /* of `sealed` */
+};
+
+struct hits {
+    struct strbuf list; /* of struct hit */
+    struct strbuf sealed;
+};
+
+static enum status take_hit(const struct sqlite_rows *rows, struct hits *hits)
+{
+    size_t id_len, len;
+    struct hit hit = {.from = hits->sealed.len};
+    const void *id = sqlite_blob(rows, 0, &id_len), *sealed = sqlite_blob(rows, 1, &len);
+    if (id_len != OBJECT_ID || len > DICOM_ROW_MAX + SEAL_OVERHEAD)
+        return STATUS_CORRUPT;
+    memcpy(hit.id, id, OBJECT_ID);
+    hit.len = len;
+    strbuf_add(&hits->list, &hit, sizeof(hit));
+    strbuf_add(&hits->sealed, sealed, len);
+    return STATUS_OK;
+}
+
+/* All hits first: opening them takes another connection, and a thread holds one at a time. */
+static enum status find_hits(struct index *ix, const struct dicom_query *q, struct hits *hits)
+{
+    bool more = true;
+    struct sqlite_rows *rows = NULL;
+    struct sqlite *db = index_borrow(ix);
+    const struct sql_value values[] = {
+        SQL_BLOB(q->tags.len ? q->tags.bytes : "", q->tags.len),
+        SQL_I64((int64_t)(q->tags.len / BLIND_TAG)),
+        SQL_I64(q->fields),
+        SQL_I64(q->limit),
+        SQL_I64(q->offset),
+        SQL_BLOB(strbuf_cstr(&q->instances), q->instances.len),
+        SQL_I64((int64_t)(q->instances.len / BLIND_TAG)),
+    };
+    size_t n = q->level == INSTANCES && q->instances.len > 0 ? 7 : 5;
+    enum status s = sqlite_query(db, statement(q), values, n, &rows);
+    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more)
+        if ((s = take_hit(rows, hits)) != STATUS_OK)
+            break;
+    sqlite_rows_free(rows);
+    index_return(ix, db);
+    return index_status(s);
+}
+
+static void open_hit(struct index *ix, const struct hits *hits, const struct hit *hit,
+                     void (*each)(void *ctx, const struct object *o, json_t *attributes), void *ctx)
+{
+    uint8_t data_key[KEY_SIZE];
+    struct object o;
+    enum status s = index_find(ix, hit->id, &o, data_key);
+    if (s == STATUS_NOT_FOUND) /* deleted meanwhile */
+        return;
+    memcpy(o.id, hit->id, OBJECT_ID);
+    json_t *attributes = NULL;
+    if (s == STATUS_OK)
+        attributes =
+            open_row(ix, &o, data_key, (const uint8_t *)hits->sealed.bytes + hit->from, hit->len);
+    secret_wipe(data_key, sizeof(data_key));
+    each(ctx, &o, attributes);
+    json_decref(attributes);
+}
+
+static void hits_release(struct hits *hits)
+{
+    strbuf_release(&hits->list);
+    strbuf_release(&hits->sealed);
+}
+
+enum status dicom_search(struct index *ix, const struct dicom_query *q,
+                         void (*each)(void *ctx, const struct object *o, json_t *attributes),
+                         void *ctx)
+{
+    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
+    enum status s = find_hits(ix, q, &hits);
+    for (size_t at = 0; s == STATUS_OK && at < hits.list.len; at += sizeof(struct hit)) {
+        struct hit hit;
+        memcpy(&hit, hits.list.bytes + at, sizeof(hit));
+        open_hit(ix, &hits, &hit, each, ctx);
+    }
+    hits_release(&hits);
+    return s;
+}
+
+enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids)
+{
+    enum { PAGE = 1000 };
+    struct dicom_query page = *q;
+    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
+    enum status s;
+    page.level = INSTANCES;
+    page.limit = PAGE;
+    page.offset = 0;
+    do {
+        hits_release(&hits);
+        s = find_hits(ix, &page, &hits);
+        for (size_t at = 0; s == STATUS_OK && at < hits.list.len; at += sizeof(struct hit))
+            strbuf_add(ids, hits.list.bytes + at + offsetof(struct hit, id), OBJECT_ID);
+        page.offset += PAGE;
+    } while (s == STATUS_OK && hits.list.len == PAGE * sizeof(struct hit));
+    hits_release(&hits);
+    return s;
+}
+
+enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,
+                        int64_t *n_instances)
+{
+    uint8_t study_tag[BLIND_TAG], series_tag[BLIND_TAG];
+    bool found;
+    struct sqlite *db;
+    *n_series = *n_instances = 0;
+    if (!dicom_tag(ix, FIELD_STUDY, study, study_tag) ||
+        (series && !dicom_tag(ix, FIELD_SERIES, series, series_tag)))
+        return STATUS_OK;
+    db = index_borrow(ix);
+    const struct sql_value of[] = {SQL_BLOB(study_tag, BLIND_TAG),
+                                   series ? SQL_BLOB(series_tag, BLIND_TAG) : SQL_NULL};
+    enum status s = sqlite_query_i64(db,
+                                     "SELECT COUNT(DISTINCT series) FROM dicom_series "
+                                     "WHERE study = ?1 AND series = IFNULL(?2, series)",
+                                     of, 2, &found, n_series);
+    if (s == STATUS_OK)
+        s = sqlite_query_i64(db,
+                             "SELECT COUNT(*) FROM dicom_instances WHERE series IN (SELECT id FROM "
+                             "dicom_series WHERE study = ?1 AND series = IFNULL(?2, series))",
+                             of, 2, &found, n_instances);
+    index_return(ix, db);
+    return index_status(s);
+}
+
+void dicom_query_release(struct dicom_query *q)
+{
+    strbuf_release(&q->tags);
+    strbuf_release(&q->instances);
+}
+
+void dicom_query_add(struct dicom_query *q, const struct index *ix, enum dicom_field field,
+                     const char *value)
+{
+    uint8_t tag[BLIND_TAG];
+    if (!dicom_tag(ix, field, value, tag))
+        memset(tag, 0, sizeof(tag)); /* no value has this one */
+    strbuf_add(field == FIELD_INSTANCE ? &q->instances : &q->tags, tag, sizeof(tag));
+}

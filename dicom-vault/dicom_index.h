@@ -1,0 +1,69 @@
+/* Which objects are DICOM instances, and how they are found: by HMACs of what identifies patient,
+ * study and series (blind indexes); what lists tell is sealed under HKDF-Expand(data key,
+ * "dicom-vault dicom row v1") with the object's identity as associated data, and opened for each
+ * hit. Blocks: worker threads only. */
+#pragma once
+#include "dicom_json.h"
+#include "index.h"
+
+/* Attributes that a row keeps, when the instance has them; sorted. */
+extern const uint32_t dicom_row_tags[];
+extern const size_t dicom_row_tags_count;
+enum { DICOM_ROW_MAX = 64 * 1024 };
+
+/* The fields that are searched; of SOPInstanceUID instances only. */
+enum dicom_field {
+    FIELD_STUDY,
+    FIELD_SERIES,
+    FIELD_PATIENT_ID,
+    FIELD_PATIENT_NAME,
+    FIELD_ACCESSION,
+    FIELD_MODALITY,
+    FIELD_STUDY_DATE,
+    FIELD_INSTANCE,
+    FIELDS
+};
+/* The field of that tag; FIELDS when it is none. */
+enum dicom_field dicom_field_of(uint32_t tag);
+/* HMAC of a value as it is compared (names normalised). False for an empty one. */
+bool dicom_tag(const struct index *ix, enum dicom_field field, const char *value,
+               uint8_t tag[BLIND_TAG]);
+
+/* --- storing --------------------------------------------------------------------------------- */
+
+/* The rows of one instance, to be written with its object: dicom_index_add is an index_with.also
+ * whose ctx this is. */
+struct dicom_row {
+    const struct index *ix;
+    const char *attributes; /* JSON */
+    size_t len;             /* at most DICOM_ROW_MAX */
+    uint8_t tags[FIELDS][BLIND_TAG];
+    bool has[FIELDS];
+};
+enum status dicom_index_add(struct sqlite *db, void *row, const struct object *o,
+                            const uint8_t data_key[KEY_SIZE]);
+
+/* --- searching ------------------------------------------------------------------------------- */
+
+struct dicom_query {
+    enum { STUDIES, SERIES, INSTANCES } level;
+    struct strbuf tags; /* of all fields asked for but SOPInstanceUID; several of a field: any */
+    int64_t fields;     /* how many fields these are of */
+    struct strbuf instances; /* tags of SOPInstanceUIDs; empty: all. INSTANCES only */
+    int64_t limit, offset;
+};
+void dicom_query_release(struct dicom_query *q);
+/* Ask for this value of this field. */
+void dicom_query_add(struct dicom_query *q, const struct index *ix, enum dicom_field field,
+                     const char *value);
+
+/* `each` once for each study, series or instance, in the order in which their first instance came:
+ * `o` and `attributes` are of that one. NULL attributes: its row is damaged. */
+enum status dicom_search(struct index *ix, const struct dicom_query *q,
+                         void (*each)(void *ctx, const struct object *o, json_t *attributes),
+                         void *ctx);
+/* Ids of all instances of a query (level, limit and offset do not count), OBJECT_ID bytes each. */
+enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids);
+/* How many series and instances a study has, or instances a series (NULL: of any series). */
+enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,
+                        int64_t *n_instances);
