@@ -128,14 +128,15 @@ void presence_free(struct presence *p)
 void presence_ask(struct presence *p, struct mailbox *mailbox, struct presence_query *q)
 {
     struct errand *errand = NULL;
-    q->status = STATUS_UNAVAILABLE;
+    enum status status = STATUS_UNAVAILABLE;
     if (p) {
         errand = xmalloc(sizeof(*errand));
         *errand = (struct errand){p, q};
-        q->status = workers_submit(p->worker, run, errand);
+        status = workers_submit(p->worker, run, errand);
     }
-    if (q->status == STATUS_OK)
-        return;
+    if (status == STATUS_OK)
+        return; /* the query is the worker's, and may be gone */
     free(errand);
+    q->status = status;
     mailbox_put(mailbox, &q->mail);
 }
