@@ -1,7 +1,7 @@
 #include "index.h"
 #include "chunked.h"
-#include "clock.h"
 #include "dicom-vault_embed.h"
+#include "group.h"
 #include "secret.h"
 #include "wraps.h"
 #include <pthread.h>
@@ -10,11 +10,10 @@
 
 enum { BUSY_MS = 1000, SEALED_ROW_MAX = OBJECT_ROW_MAX + SEAL_OVERHEAD };
 
-struct write { /* what a caller of index_write waits for */
+struct write {
+    struct group_entry entry; /* first */
     enum status (*work)(struct sqlite *db, void *ctx);
     void *ctx;
-    struct write *next;
-    enum { WAITING, TAKEN, DONE } state;
     enum status status;
 };
 
@@ -22,10 +21,8 @@ struct index {
     const struct keyring *keys;
     int64_t quota; /* bytes of all payloads; 0 for none */
     struct wraps wraps;
+    struct group writers; /* one at a time */
     pthread_mutex_t lock; /* of what follows */
-    bool writing;         /* one writer at a time */
-    struct write *waiting, **last;
-    pthread_cond_t written;
     pthread_cond_t returned;
     size_t free_count;
     size_t count;
@@ -52,90 +49,45 @@ void index_return(struct index *ix, struct sqlite *db)
 
 /* --- writing --------------------------------------------------------------------------------- */
 
+static struct write *next_write(struct write *w)
+{
+    return (struct write *)w->entry.next;
+}
+
 static enum status run_all(struct sqlite *db, void *ctx)
 {
     enum status s = STATUS_OK;
-    for (struct write *w = ctx; w && s == STATUS_OK; w = w->next)
+    for (struct write *w = ctx; w && s == STATUS_OK; w = next_write(w))
         s = w->status = w->work(db, w->ctx);
     return s;
 }
 
-static bool work_failed(const struct write *w)
+static bool work_failed(struct write *w)
 {
     while (w && w->status == STATUS_OK)
-        w = w->next;
+        w = next_write(w);
     return w != NULL;
 }
 
 /* All in one transaction. When one of them cannot be done, each in its own, so that it fails
  * alone; a lock that was not granted or a disk that is full is everybody's. */
-static void commit(struct sqlite *db, struct write *group)
+static void commit(void *ctx, struct group_entry *first)
 {
-    enum status s = sqlite_transaction(db, run_all, group);
-    bool alone = s != STATUS_OK && group->next && work_failed(group);
-    for (struct write *w = group; w; w = w->next)
-        w->status = alone ? sqlite_transaction(db, w->work, w->ctx) : s;
-}
-
-/* Under the lock: everybody who waits, in order. */
-static struct write *take_waiting(struct index *ix)
-{
-    struct write *group = ix->waiting;
-    for (struct write *w = group; w; w = w->next)
-        w->state = TAKEN;
-    ix->waiting = NULL;
-    ix->last = &ix->waiting;
-    return group;
-}
-
-/* Under the lock, which it lets go meanwhile. */
-static void lead(struct index *ix)
-{
-    struct write *group = take_waiting(ix);
-    ix->writing = true;
-    pthread_mutex_unlock(&ix->lock);
+    struct index *ix = ctx;
+    struct write *all = (struct write *)first;
     struct sqlite *db = index_borrow(ix);
-    commit(db, group);
+    enum status s = sqlite_transaction(db, run_all, all);
+    bool alone = s != STATUS_OK && first->next && work_failed(all);
+    for (struct write *w = all; w; w = next_write(w))
+        w->status = alone ? sqlite_transaction(db, w->work, w->ctx) : s;
     index_return(ix, db);
-    pthread_mutex_lock(&ix->lock);
-    for (struct write *w = group, *next; w; w = next) {
-        next = w->next; /* it is its caller's again once it is done */
-        w->state = DONE;
-    }
-    ix->writing = false;
-    pthread_cond_broadcast(&ix->written);
-}
-
-static void give_up(struct index *ix, struct write *w)
-{
-    struct write **at = &ix->waiting;
-    while (*at != w)
-        at = &(*at)->next;
-    *at = w->next;
-    if (!w->next)
-        ix->last = at;
-    w->status = STATUS_CONTENDED;
 }
 
 enum status index_write(struct index *ix, enum status (*work)(struct sqlite *db, void *ctx),
                         void *ctx)
 {
-    struct write w = {work, ctx, NULL, WAITING, STATUS_OK};
-    int64_t deadline_ms = clock_mono_ms() + BUSY_MS;
-    bool in_time = true;
-    pthread_mutex_lock(&ix->lock);
-    *ix->last = &w;
-    ix->last = &w.next;
-    while (w.state == WAITING && ix->writing && in_time)
-        in_time = clock_cond_wait(&ix->written, &ix->lock, deadline_ms);
-    if (w.state == WAITING && !ix->writing)
-        lead(ix);
-    else if (w.state == WAITING)
-        give_up(ix, &w);
-    while (w.state == TAKEN)
-        pthread_cond_wait(&ix->written, &ix->lock);
-    pthread_mutex_unlock(&ix->lock);
-    return w.status;
+    struct write w = {.work = work, .ctx = ctx};
+    return group_join(&ix->writers, &w.entry, BUSY_MS) ? w.status : STATUS_CONTENDED;
 }
 
 struct statement {
@@ -211,9 +163,8 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
     struct index *ix = xcalloc(1, sizeof(*ix));
     ix->keys = keys;
     wraps_init(&ix->wraps);
+    group_init(&ix->writers, commit, ix);
     pthread_mutex_init(&ix->lock, NULL);
-    ix->last = &ix->waiting;
-    clock_cond_init(&ix->written);
     pthread_cond_init(&ix->returned, NULL);
     for (; s == STATUS_OK && ix->count < connections; ix->count += s == STATUS_OK)
         s = sqlite_open(path, BUSY_MS, &dicom_vault_schema, &ix->connections[ix->count], why);
@@ -241,7 +192,7 @@ void index_close(struct index *ix)
         sqlite_close(ix->connections[i]);
     pthread_cond_destroy(&ix->returned);
     pthread_mutex_destroy(&ix->lock);
-    pthread_cond_destroy(&ix->written);
+    group_release(&ix->writers);
     wraps_release(&ix->wraps);
     free(ix);
 }

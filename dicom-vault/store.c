@@ -4,6 +4,7 @@
 #include "log.h"
 #include "passphrase.h"
 #include "secret.h"
+#include "syncs.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
@@ -18,6 +19,7 @@ struct store {
     struct folder folder;
     struct keyring *keys;
     struct index *index;
+    struct syncs syncs;      /* of uploads */
     uint64_t reserve;        /* bytes of the disk that uploads leave free */
     pthread_mutex_t lock;    /* of what follows */
     struct strbuf deletions; /* ids whose blobs are still to be unlinked */
@@ -198,6 +200,7 @@ enum status store_open(const char *path, struct root_file from, size_t threads, 
     pthread_mutex_init(&s->lock, NULL);
     char *db = index_path(path);
     enum status st = folder_open(path, serve, &s->folder, why);
+    syncs_init(&s->syncs, s->folder.top);
     if (st == STATUS_OK)
         st = open_keyring(s, from, why);
     if (st == STATUS_OK && !folder_has(&s->folder, "index.db")) {
@@ -225,6 +228,7 @@ void store_close(struct store *s)
     collect(s, s->folder.lock < 0); /* a command has no next start to leave it to */
     index_close(s->index);
     keyring_free(s->keys);
+    syncs_release(&s->syncs);
     folder_close(&s->folder);
     strbuf_release(&s->deletions);
     pthread_mutex_destroy(&s->lock);
@@ -392,11 +396,12 @@ enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len)
 /* From tmp/ to blobs/, durable under its new name. */
 static enum status put_in_place(struct upload *u)
 {
+    struct syncs *syncs = &u->store->syncs;
     int leaf = folder_leaf(&u->store->folder, u->object.id);
-    if (fsync(u->fd) != 0 || renameat(u->store->folder.tmp, u->id, leaf, u->id) != 0)
+    if (syncs_fsync(syncs, u->fd) != 0 || renameat(u->store->folder.tmp, u->id, leaf, u->id) != 0)
         return folder_errno("put in place");
     u->in_tmp = false;
-    if (fsync(leaf) == 0)
+    if (syncs_fsync(syncs, leaf) == 0)
         return STATUS_OK;
     enum status st = folder_errno("fsync");
     unlinkat(leaf, u->id, 0);

@@ -1,7 +1,8 @@
 /* For LD_PRELOAD: counts the calls that change files, and ends the process by SIGKILL before one
  * of them, as a crash at that step would. While the file CRASH_ARM exists: its content is the
  * number of the call to die at (0: none), and every call before it is appended to CRASH_TRACE.
- * CLOCK_BEHIND_S: the system's clock, not the monotonic one, is that many seconds late. */
+ * SYNC_MS: a slow disk, each sync takes that long more. CLOCK_BEHIND_S: the system's clock, not the
+ * monotonic one, is that many seconds late. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <limits.h>
@@ -82,16 +83,30 @@ ssize_t pwrite64(int fd, const void *bytes, size_t len, off64_t at)
     return syscall(SYS_pwrite64, fd, bytes, len, at);
 }
 
+static void before_sync(int fd)
+{
+    const char *ms = getenv("SYNC_MS");
+    step_fd("sync", fd);
+    if (ms)
+        usleep((useconds_t)atoi(ms) * 1000);
+}
+
 int fsync(int fd)
 {
-    step_fd("sync", fd);
+    before_sync(fd);
     return (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-    step_fd("sync", fd);
+    before_sync(fd);
     return (int)syscall(SYS_fdatasync, fd);
+}
+
+int syncfs(int fd)
+{
+    before_sync(fd);
+    return (int)syscall(SYS_syncfs, fd);
 }
 
 int ftruncate(int fd, off_t len)

@@ -4,6 +4,7 @@ process, and traces them, so that their order is what a power cut needs."""
 
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness import server
@@ -123,6 +124,22 @@ def test_an_upload(vault, crash):
     assert died >= 10
     assert vault.command("audit", "verify").returncode == 0
     assert vault.command("verify").returncode == 0
+
+
+def test_uploads_at_the_same_time_share_their_syncs(vault, crash):
+    """Payloads, folders and rows: on a slow disk many uploads cost few syncs more than one."""
+    vault.start(**crash.env, SYNC_MS=30)
+    vault.put(b"the first takes a block of wraps")
+
+    def syncs(clients, uploads):
+        crash.arm(0)
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(lambda i: vault.put(pattern(3_000, i)), range(uploads)))
+        return sum(call == "sync" for call, _ in crash.disarm()) / uploads
+
+    assert syncs(1, 4) == 3  # the control: alone, each has its own
+    assert syncs(16, 64) < 1
+    assert len(whole(vault)) == 69
 
 
 def test_a_delete(vault, crash):
