@@ -8,6 +8,7 @@
 #include "digest.h"
 #include "disposition.h"
 #include "fault.h"
+#include "log.h"
 #include "range.h"
 #include "refusals.h"
 #include "secret.h"
@@ -395,14 +396,39 @@ static enum status get_files(struct http_request *req)
 
 /* --- GET and DELETE /files/{id} -------------------------------------------------------------- */
 
+struct reading { /* a file on its way out */
+    struct http_request *req;
+    struct download *d;
+    uint8_t id[OBJECT_ID];
+};
+
+/* The log has it as read already; now that it breaks off, it has that too. */
 static enum status read_file(void *state, uint8_t *out, size_t len, size_t *n)
 {
-    return download_read(state, out, len, n);
+    struct reading *r = state;
+    enum status s = download_read(r->d, out, len, n);
+    struct audit_entry e = {routes_caller(r->req), action_of(r->req), r->id, OBJECT_ID,
+                            status_slug(s)};
+    if (s != STATUS_OK && audit_record(store_index(store), &e) != STATUS_OK)
+        log_error("break_unrecorded", F("why", status_slug(s)));
+    return s;
 }
 
 static void release_file(void *state)
 {
-    download_free(state);
+    struct reading *r = state;
+    download_free(r->d);
+    free(r);
+}
+
+enum status routes_reply_download(struct http_request *req, int code, const char *type,
+                                  const struct object *o, struct download *d, uint64_t len)
+{
+    struct reading *r = xcalloc(1, sizeof(*r));
+    r->req = req;
+    r->d = d;
+    memcpy(r->id, o->id, OBJECT_ID);
+    return http_reply_stream(req, code, type, len, read_file, r, release_file);
 }
 
 /* An etag is quoted and of fixed length, so one that stands inside a list is a member of it. */
@@ -492,8 +518,7 @@ static enum status get_file(struct http_request *req)
         return http_reply(req, 304, NULL, NULL, 0);
     set_disposition(req, &a.o);
     http_set_header(req, "Cache-Control", "private, no-cache");
-    return http_reply_stream(req, a.code, "application/octet-stream", a.len, read_file, a.d,
-                             release_file);
+    return routes_reply_download(req, a.code, "application/octet-stream", &a.o, a.d, a.len);
 }
 
 static void add_hex(json_t *to, const char *name, const uint8_t *bytes, size_t len)

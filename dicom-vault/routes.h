@@ -17,3 +17,7 @@ struct audit_by routes_caller(const struct http_request *req);
  * outcome `s`: before the first byte of the reply. Returns `s`, or UNAVAILABLE when it cannot be
  * recorded: then there is no other reply. */
 enum status routes_recorded(struct http_request *req, const uint8_t id[OBJECT_ID], enum status s);
+/* The reply: `len` bytes of a download whose range is set, and which it takes over. Recorded as OK
+ * before; when damage found in mid-stream breaks the reply off, that is one more entry. */
+enum status routes_reply_download(struct http_request *req, int code, const char *type,
+                                  const struct object *o, struct download *d, uint64_t len);

@@ -187,6 +187,26 @@ def test_counts_reach_the_log_before_the_end(vault):
     assert ("-", "127.0.0.2", "refuse", "-", "unauthenticated 1") in entries(vault)
 
 
+def test_a_reply_that_breaks_off_has_an_entry_more(vault):
+    """Permitted before the first byte, and then what became of it; a client that hangs up is none
+    of it."""
+    vault.start()
+    content = pattern(2_000_000)
+    file_id = vault.put(content)
+    assert vault.fetch(file_id)[2]
+    path = vault.disk.path(file_id)
+    blob = bytearray(path.read_bytes())
+    blob[1_500_000] ^= 1
+    path.write_bytes(blob)
+    for headers in ({}, {"Range": "bytes=1000000-1900000"}):
+        status, body, whole = vault.fetch(file_id, **headers)
+        assert status in (200, 206) and body and not whole
+    reads = [e for e in entries(vault) if e[2] == "read"]
+    mine = (vault.key.split("_")[1], "127.0.0.1", "read", file_id)
+    assert reads == [(*mine, "ok"), *[(*mine, "ok"), (*mine, "corrupt")] * 2]
+    assert vault.command("audit", "verify").returncode == 0
+
+
 def test_no_reply_without_an_entry(vault):
     """The index locked by another process: nothing can be recorded, so nothing is given out."""
     vault.start()
