@@ -94,6 +94,11 @@ $(OUT)/unit/$(1)/%: $(OBJ)/tests/unit/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
 	@mkdir -p $$(@D)
 	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -o $$@ $$^ $(call pkg,--libs $(PCS_$(1)) cmocka) -lm
 
+$(OBJ)/tests/proofs/$(1)/%.o: CPPFLAGS += -I$(1) $(call sys,$(PCS_$(1)))
+$(OUT)/proofs/$(1)/%: $(OBJ)/tests/proofs/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB)
+	@mkdir -p $$(@D)
+	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) -o $$@ $$(filter %.o,$$^) $(COMMON_LIB) $(call pkg,--libs $(PCS_$(1))) -lm
+
 $(OUT)/fuzz/$(1)/%: $(OBJ)/tests/fuzz/$(1)/%.o $(call parts,$(1)) $(COMMON_LIB) $(filter %.o,$(FUZZ_MAIN))
 	@mkdir -p $$(@D)
 	$$(call say,LINK $$@)$$(CC) $$(LDFLAGS) $(filter -%,$(FUZZ_MAIN)) -o $$@ $$^ $(call pkg,--libs $(PCS_$(1))) -lm
@@ -116,11 +121,19 @@ $(OUT)/load-bin/%: $(OBJ)/tests/load/%.o $(LOAD_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D)
 	$(call say,LINK $@)$(CC) $(LDFLAGS) -o $@ $^ $(call pkg,--libs $(COMMON_PCS)) -lm
 
-# Always the plain build: `make VARIANT=release proof-programs`.
-PROOF_PROGRAMS := $(patsubst tests/proofs/%.c,$(OUT)/proofs/%,$(wildcard tests/proofs/*.c))
+# Always the plain build: `make VARIANT=release proof-programs`. Those in a folder named after a
+# service are linked with its objects.
+proof_sources = $(wildcard tests/proofs/$(1)/*.c)
+SERVICE_PROOFS := $(foreach s,$(SERVICES),$(call proof_sources,$(s)))
+PROOF_PROGRAMS := $(patsubst tests/proofs/%.c,$(OUT)/proofs/%,$(wildcard tests/proofs/*.c) \
+    $(SERVICE_PROOFS))
 PROOF_LIB := $(call objects,tests/proofs/lib)
-PROOF_OBJ := $(call objects,tests/proofs) $(PROOF_LIB)
+PROOF_OBJ := $(call objects,tests/proofs) $(PROOF_LIB) $(patsubst %.c,$(OBJ)/%.o,$(SERVICE_PROOFS))
 $(PROOF_OBJ): CPPFLAGS += -Itests/proofs/lib
+
+# The service itself, of which one table is put aside.
+$(OUT)/proofs/student-portal/hole: $(OBJ)/student-portal/main.o
+$(OUT)/proofs/student-portal/hole: LDFLAGS += -Wl,--wrap=portal_routes
 
 $(OUT)/proofs/%: $(OBJ)/tests/proofs/%.o $(PROOF_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D)

@@ -51,7 +51,7 @@ class World:
         self.env = {"MYSQL_URL": mariadb.url(database),
                     "REDIS_URL": f"{redis.url}/{REDIS_DATABASE}", **env}
         self.folder = folder
-        self.server = server.Server("student-portal", self.env, folder).start()
+        self.server = self.new_server().start()
         mariadb.sql(PEOPLE.read_text(), database)
 
     @property
@@ -60,7 +60,10 @@ class World:
 
     def another(self, **env):
         """A second server on the same stores."""
-        return server.Server("student-portal", {**self.env, **env}, self.folder).start()
+        return self.new_server(**env).start()
+
+    def new_server(self, **env):
+        return server.Server("student-portal", {**self.env, **env}, self.folder)
 
     def client(self, account=None, url=None):
         client = Client(url or self.url)

@@ -25,7 +25,7 @@ class Proof:
     def __init__(self, name, title, question, claim, experiment):
         self.result = {"id": name, "title": title, "question": question, "claim": claim,
                        "experiment": experiment, "controls": [], "checks": [], "figures": [],
-                       "images": [], "plots": [], "tables": [],
+                       "images": [], "plots": [], "matrices": [], "tables": [],
                        "quick": QUICK}
         print(f"{name.upper()} {title}", flush=True)
 
@@ -58,6 +58,12 @@ class Proof:
         `log` names the axes with a logarithmic scale, `marks` {label: x} are moments to see."""
         self.result["plots"].append({"title": title, "x": x, "y": y, "series": series, "log": log,
                                      "caption": caption, "marks": marks or {}, "steps": steps})
+
+    def matrix(self, title, columns, rows, caption=""):
+        """A picture of many cells: rows are (label, [(text, colour), ...]), a colour one of "open",
+        "closed", "hidden" and "wrong"."""
+        self.result["matrices"].append({"title": title, "columns": columns, "rows": rows,
+                                        "caption": caption})
 
     def finish(self):
         notes = self.result["controls"] + self.result["checks"]

@@ -45,6 +45,11 @@ li { padding-left: 1.5rem; text-indent: -1.5rem; }
 .tag { font-size: 0.85rem; font-weight: bold; color: #fff; border-radius: 99px;
        padding: 0.15rem 0.8rem; background: var(--yes); white-space: nowrap; }
 .tag.bad { background: var(--no); }
+.matrix { font-size: 0.72rem; line-height: 1.25; }
+.matrix th { font-weight: normal; text-align: left; }
+.matrix td { text-align: center; border: 1px solid #fff; color: #000; padding: 0 0.4rem; }
+.open { background: #9bd8a9; } .closed { background: #d6d9dd; } .hidden { background: #f2dc9b; }
+.matrix td.wrong { background: #e5484d; color: #fff; font-weight: bold; }
 a { color: inherit; }
 """
 
@@ -81,6 +86,14 @@ def plot(one):
     return f"<figure>{plots.draw(one)}<figcaption>{text(one['caption'])}</figcaption></figure>"
 
 
+def matrix(m):
+    head = "".join(f"<th>{text(c)}" for c in m["columns"])
+    rows = "".join(f"<tr><th>{text(label)}" + "".join(
+        f'<td class="{colour}">{text(said)}' for said, colour in cells) for label, cells in m["rows"])
+    return (f"<figure><table class=matrix><caption>{text(m['title'])}</caption><tr><th>{head}{rows}"
+            f"</table><figcaption>{text(m['caption'])}</figcaption></figure>")
+
+
 def tag(result):
     return "<span class=tag>holds</span>" if result["verdict"] else \
         "<span class='tag bad'>does not hold</span>"
@@ -99,7 +112,8 @@ def section(r):
             f"<blockquote>{text(r['question'])}</blockquote>"
             f"<h3>Claim</h3><p>{text(r['claim'])}</p>"
             f"<h3>Experiment</h3><p>{text(r['experiment'])}</p>"
-            + "".join(map(plot, r["plots"])) + f"<div class=images>{images}</div>"
+            + "".join(map(plot, r["plots"])) + "".join(map(matrix, r["matrices"]))
+            + f"<div class=images>{images}</div>"
             + notes("Could it have failed?", r["controls"]) + notes("What was seen", r["checks"])
             + f"<h3>Figures</h3>{figures}<h3>Verdict</h3><p>{tag(r)} &nbsp; <code>{command(r)}</code></p></section>")
 

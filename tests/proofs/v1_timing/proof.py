@@ -154,7 +154,7 @@ def main():
         f"A secret of hexadecimal digits; the attacker times guesses that differ in one of them, and "
         f"takes the one that stands out: by the mean of its timings, or by their minimum. In one "
         f"process ({HERE_DIGITS} digits) nothing is amplified. Through HTTP ({THERE_DIGITS} digits) "
-        f"it is: loopback is a thousand times as noisy as one byte takes, so that each byte compared "
+        f"it is: the noise of loopback is far above the time of one byte, so that each byte compared "
         f"takes {SLOWER_THERE} ns more, with either comparison; an attacker without that help "
         "takes more timings, by the square of the ratio. In the curves each digit is tried after "
         "the right ones; the break-in knows the length alone. Then the same without any clock.")
