@@ -27,10 +27,11 @@ async function problemOf(reply) {
 }
 
 // The reply, which is a success.
-export async function call(path, { method = "GET", headers = {}, signal } = {}) {
-  const reply = await fetch(path, { method, signal, headers: { ...headers, ...authorization() } });
+export async function call(path, { method = "GET", headers = {} } = {}) {
+  const tell = refused; // of this key, whoever signs in meanwhile
+  const reply = await fetch(path, { method, headers: { ...headers, ...authorization() } });
   if (reply.ok) return reply;
-  if (reply.status === 401) refused();
+  if (reply.status === 401) tell();
   throw new Refusal(reply.status, await problemOf(reply));
 }
 
@@ -58,13 +59,14 @@ export async function loadImage(img, path, headers = {}) {
 export function upload(path, body, headers, onProgress) {
   return new Promise((done, failed) => {
     const request = new XMLHttpRequest();
+    const tell = refused;
     request.open("POST", path);
     Object.entries({ ...headers, ...authorization() })
       .forEach(([name, value]) => request.setRequestHeader(name, value));
     request.upload.addEventListener("progress", (e) => onProgress(e.loaded));
     request.addEventListener("error", () => failed(new Error("The server does not answer.")));
     request.addEventListener("load", () => {
-      if (request.status === 401) refused();
+      if (request.status === 401) tell();
       let answer = null;
       try {
         answer = JSON.parse(request.responseText);

@@ -33,6 +33,7 @@ async function signIn(key) {
     $("login-error").textContent = e.message;
     return;
   }
+  $("key").value = "";
   $("login").hidden = true;
   $("vault").hidden = false;
   show("studies");

@@ -68,5 +68,8 @@ $("find").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(load);
 });
-$("find").addEventListener("reset", () => setTimeout(() => attempt(load))); // fields are empty then
+$("find-all").addEventListener("click", () => {
+  $("find").reset();
+  attempt(load);
+});
 $("file-more").addEventListener("click", () => attempt(() => page(next)));

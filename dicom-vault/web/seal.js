@@ -3,7 +3,7 @@
 import { getJson } from "./api.js";
 import { $, attempt, element } from "./ui.js";
 
-const LISTED = 100;
+const LISTED = 1000;
 
 let file = null;
 let others = [];
@@ -48,8 +48,7 @@ async function draw() {
 export function openSeal(of) {
   return attempt(async () => {
     file = of;
-    const name = of.name ? `&name=${encodeURIComponent(of.name)}` : "";
-    const listed = (await getJson(`/files?limit=${LISTED}${name}`)).files;
+    const listed = (await getJson(`/files?limit=${LISTED}`)).files;
     others = listed.filter((o) => o.id !== of.id && !o.damaged);
     others.sort((a, b) => (b.sha256 === of.sha256) - (a.sha256 === of.sha256));
     $("seal-other").replaceChildren(new Option("no other file", ""), ...others.map((o) => new Option(

@@ -117,5 +117,9 @@ $("search").addEventListener("submit", (event) => {
   say("");
   attempt(load);
 });
-$("search").addEventListener("reset", () => setTimeout(() => attempt(load))); // fields are empty then
+$("search-clear").addEventListener("click", () => {
+  $("search").reset();
+  say("");
+  attempt(load);
+});
 $("study-more").addEventListener("click", () => attempt(() => page(listed)));

@@ -99,6 +99,11 @@ function drawGray() {
   setSlider("width", 1, Math.max(2, 2 * (greatest - least)), w.width);
 }
 
+function wipe() {
+  $("picture").width = 1;
+  $("picture").height = 1;
+}
+
 function drawImage(image) {
   $("picture").width = image.naturalWidth;
   $("picture").height = image.naturalHeight;
@@ -108,9 +113,9 @@ function drawImage(image) {
 function draw() {
   $("window").disabled = !now.gray;
   $("picture-said").textContent = now.why || "";
-  $("picture").hidden = Boolean(now.why);
   if (now.gray) drawGray();
   else if (now.image) drawImage(now.image);
+  else wipe();
 }
 
 function place() {
@@ -143,9 +148,8 @@ async function go(to) {
 // --- opening -------------------------------------------------------------------------------------
 
 function presets(modality) {
-  const choose = (center, width) => () => { if (now?.gray) setWindow(center, width); };
   const named = Object.entries(PRESETS[modality] || {}).map(([name, [center, width]]) => button(
-    name, "second", choose(center, width)));
+    name, "second", () => setWindow(center, width)));
   $("presets").replaceChildren(button("As stored", "second", () => {
     window_ = null;
     if (now) draw();
@@ -167,7 +171,8 @@ export async function openSeries(path, study, title) {
     .filter(Boolean).join(" · ");
   presets(text(found[0] || {}, TAG.modality));
   $("picture-said").textContent = places.length ? "…" : "This series is empty.";
-  $("tag-list").replaceChildren();
+  wipe();
+  showTags({});
   $("tags-find").value = "";
   $("viewer").showModal();
   $("picture").focus();
@@ -178,7 +183,7 @@ export async function openSeries(path, study, title) {
 
 function setWindow(center, width) {
   window_ = { center, width: Math.max(1, width) };
-  draw();
+  if (now) draw();
 }
 
 // By so many steps, of which some hundred are all the values there are.
