@@ -36,9 +36,11 @@ struct membership {
     int64_t head, marker; /* marker -1: invited, and not joined yet */
     int64_t version;
 };
-/* What somebody does to somebody's membership. */
-struct member_change {
-    const char *room, *by, *user;
+/* A room, and one user's place in it. */
+struct place {
+    bool exists, private, owns;
+    bool known, removed;     /* the user was invited or joined; and then removed */
+    int64_t version, marker; /* marker as above */
 };
 
 struct history_driver {
@@ -55,7 +57,7 @@ struct history_driver {
     void (*close)(struct history *h);
     enum status (*ping)(struct history *h);
 
-    /* Run work(ctx), which uses the four below: in one transaction where the store has them. */
+    /* Run work(ctx), which uses what is below: in one transaction where the store has them. */
     enum status (*write)(struct history *h, enum status (*work)(void *ctx), void *ctx);
     /* The room's highest seq, 0 when it has none. */
     enum status (*head)(struct history *h, const char *room, int64_t *head);
@@ -70,22 +72,21 @@ struct history_driver {
     enum status (*page)(struct history *h, const struct page_query *q, history_row *row, void *ctx);
     /* Raise each head and each version to the room's, when that is higher. */
     enum status (*heads)(struct history *h, struct room_head *rooms, size_t n);
-    /* Move the marker forward to `seq`, never back; *marker is where it stands then. NOT_FOUND: no
-     * member. */
-    enum status (*mark)(struct history *h, const char *room, const char *user, int64_t seq,
-                        int64_t *marker);
 
-    /* A new room of this owner, who is its first member. CONFLICT: the name is taken. */
-    enum status (*create)(struct history *h, const char *room, const char *owner, bool private);
-    /* Become a member, or come again; a room that is unknown is created, public. The first join
-     * sets the marker to the head. NOT_FOUND: private, and not invited. FORBIDDEN: removed. */
-    enum status (*join)(struct history *h, const char *room, const char *user,
-                        struct membership *out);
-    /* Each raises the version. Members invite: NOT_FOUND for others where the room is private or
-     * unknown, else FORBIDDEN. Its owner removes others, anybody themself: a removed user comes
-     * back by invitation only, who left by themself freely when the room is public. */
-    enum status (*invite)(struct history *h, const struct member_change *c, int64_t *version);
-    enum status (*remove)(struct history *h, const struct member_change *c, int64_t *version);
+    /* What membership.c makes its rules of. A place that is not there is no error. */
+    enum status (*place)(struct history *h, const char *room, const char *user, struct place *out);
+    /* The room's highest seq that is durable. */
+    enum status (*durable_head)(struct history *h, const char *room, int64_t *head);
+    /* DUPLICATE: there is one of this name. */
+    enum status (*add_room)(struct history *h, const char *room, const char *owner, bool private);
+    /* A member, removed no more; a marker that is there goes forward to `seq`, never back. */
+    enum status (*put_member)(struct history *h, const char *room, const char *user, int64_t seq);
+    /* Move a member's marker forward to `seq`, never back. */
+    enum status (*mark)(struct history *h, const char *room, const char *user, int64_t seq);
+    enum status (*drop_member)(struct history *h, const char *room, const char *user);
+    enum status (*ban_member)(struct history *h, const char *room, const char *user);
+    enum status (*raise_version)(struct history *h, const char *room, int64_t *version);
+
     /* Which of `n` users are members. */
     enum status (*members)(struct history *h, const char *room, char (*users)[NAME_MAX_LEN + 1],
                            size_t n, bool *are);

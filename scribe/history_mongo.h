@@ -31,13 +31,14 @@ enum status mongo_write_failure(const char *what, const bson_error_t *error);
 /* Rooms and members: history_mongo_rooms.c. */
 const char *mongo_member_id(char out[MEMBER_ID_SIZE], const char *room, const char *user);
 enum status mongo_versions(struct history *h, struct room_head *rooms, size_t n);
-enum status mongo_mark(struct history *h, const char *room, const char *user, int64_t seq,
-                       int64_t *marker);
-enum status mongo_create(struct history *h, const char *room, const char *owner, bool private);
-enum status mongo_join(struct history *h, const char *room, const char *user,
-                       struct membership *out);
-enum status mongo_invite(struct history *h, const struct member_change *c, int64_t *version);
-enum status mongo_remove(struct history *h, const struct member_change *c, int64_t *version);
+enum status mongo_place(struct history *h, const char *room, const char *user, struct place *out);
+enum status mongo_durable_head(struct history *h, const char *room, int64_t *head);
+enum status mongo_add_room(struct history *h, const char *room, const char *owner, bool private);
+enum status mongo_put_member(struct history *h, const char *room, const char *user, int64_t seq);
+enum status mongo_mark(struct history *h, const char *room, const char *user, int64_t seq);
+enum status mongo_drop_member(struct history *h, const char *room, const char *user);
+enum status mongo_ban_member(struct history *h, const char *room, const char *user);
+enum status mongo_raise_version(struct history *h, const char *room, int64_t *version);
 enum status mongo_members(struct history *h, const char *room, char (*users)[NAME_MAX_LEN + 1],
                           size_t n, bool *are);
 enum status mongo_rooms(struct history *h, const char *user, const char *after,

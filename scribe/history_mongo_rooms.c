@@ -18,26 +18,25 @@ const char *mongo_member_id(char out[MEMBER_ID_SIZE], const char *room, const ch
 
 /* --- reading -------------------------------------------------------------------------------- */
 
-/* A room and one user's place in it. */
-struct place {
+struct place_rows {
     const char *user;
-    bool exists, private, owns, known, removed; /* known: the user has a document */
-    int64_t version, marker;
+    struct place *out;
 };
 
 static bool take_room(void *ctx, const bson_t *document)
 {
-    struct place *p = ctx;
+    const struct place_rows *rows = ctx;
+    struct place *p = rows->out;
     p->exists = true;
     p->private = mongo_int(document, "private") != 0;
-    p->owns = strcmp(mongo_text(document, "owner"), p->user) == 0;
+    p->owns = strcmp(mongo_text(document, "owner"), rows->user) == 0;
     p->version = mongo_int(document, "version");
     return false;
 }
 
 static bool take_member(void *ctx, const bson_t *document)
 {
-    struct place *p = ctx;
+    struct place *p = ((const struct place_rows *)ctx)->out;
     p->known = true;
     p->removed = mongo_int(document, "removed") != 0;
     p->marker = mongo_int(document, "seq");
@@ -49,21 +48,20 @@ static bson_t *only_one(void)
     return BCON_NEW("limit", BCON_INT64(1));
 }
 
-static enum status find_place(struct history *h, const char *room, const char *user,
-                              struct place *out)
+enum status mongo_place(struct history *h, const char *room, const char *user, struct place *out)
 {
     char id[MEMBER_ID_SIZE];
-    *out = (struct place){.user = user, .marker = -1};
+    struct place_rows rows = {user, out};
+    *out = (struct place){.marker = -1};
     enum status status =
-        mongo_each(h->rooms, BCON_NEW("_id", BCON_UTF8(room)), only_one(), take_room, out);
+        mongo_each(h->rooms, BCON_NEW("_id", BCON_UTF8(room)), only_one(), take_room, &rows);
     if (status != STATUS_OK)
         return status;
     return mongo_each(h->members, BCON_NEW("_id", BCON_UTF8(mongo_member_id(id, room, user))),
-                      only_one(), take_member, out);
+                      only_one(), take_member, &rows);
 }
 
-/* The head as clients may see it. */
-static enum status find_head(struct history *h, const char *room, int64_t *head)
+enum status mongo_durable_head(struct history *h, const char *room, int64_t *head)
 {
     *head = 0;
     return mongo_each(h->messages, BCON_NEW("room", BCON_UTF8(room)),
@@ -124,7 +122,7 @@ static enum status add(mongoc_collection_t *collection, bson_t *document)
     return error.code == DUPLICATE_KEY ? STATUS_DUPLICATE : mongo_unavailable("insert", &error);
 }
 
-static enum status add_room(struct history *h, const char *room, const char *owner, bool private)
+enum status mongo_add_room(struct history *h, const char *room, const char *owner, bool private)
 {
     return add(h->rooms, BCON_NEW("_id", BCON_UTF8(room), "private", BCON_BOOL(private), "owner",
                                   BCON_UTF8(owner), "version", BCON_INT64(0)));
@@ -146,8 +144,7 @@ static enum status change_member(struct history *h, const char *room, const char
     return done ? STATUS_OK : mongo_unavailable("member", &error);
 }
 
-/* The marker goes up to `seq`. */
-static enum status put_member(struct history *h, const char *room, const char *user, int64_t seq)
+enum status mongo_put_member(struct history *h, const char *room, const char *user, int64_t seq)
 {
     return change_member(h, room, user,
                          BCON_NEW("$max", "{", "seq", BCON_INT64(seq), "}", "$set", "{", "room",
@@ -156,9 +153,9 @@ static enum status put_member(struct history *h, const char *room, const char *u
                          true);
 }
 
-static enum status raise_version(struct history *h, const char *room, int64_t *version)
+enum status mongo_raise_version(struct history *h, const char *room, int64_t *version)
 {
-    struct place p = {.user = ""};
+    struct place p = {.version = 0};
     bson_error_t error;
     bson_t *where = BCON_NEW("_id", BCON_UTF8(room));
     bson_t *change = BCON_NEW("$inc", "{", "version", BCON_INT64(1), "}");
@@ -166,7 +163,8 @@ static enum status raise_version(struct history *h, const char *room, int64_t *v
     bson_destroy(change);
     enum status status = STATUS_OK;
     if (done)
-        status = mongo_each(h->rooms, bson_copy(where), only_one(), take_room, &p);
+        status = mongo_each(h->rooms, bson_copy(where), only_one(), take_room,
+                            &(struct place_rows){"", &p});
     else
         status = mongo_unavailable("version", &error);
     bson_destroy(where);
@@ -174,108 +172,28 @@ static enum status raise_version(struct history *h, const char *room, int64_t *v
     return status;
 }
 
-/* --- the driver's functions ----------------------------------------------------------------- */
-
-enum status mongo_mark(struct history *h, const char *room, const char *user, int64_t seq,
-                       int64_t *marker)
+enum status mongo_mark(struct history *h, const char *room, const char *user, int64_t seq)
 {
-    struct place p;
-    enum status status =
-        change_member(h, room, user, BCON_NEW("$max", "{", "seq", BCON_INT64(seq), "}"), false);
-    if (status == STATUS_OK)
-        status = find_place(h, room, user, &p);
-    if (status != STATUS_OK)
-        return status;
-    *marker = p.marker;
-    return p.known ? STATUS_OK : STATUS_NOT_FOUND;
+    return change_member(h, room, user, BCON_NEW("$max", "{", "seq", BCON_INT64(seq), "}"), false);
 }
 
-enum status mongo_create(struct history *h, const char *room, const char *owner, bool private)
+enum status mongo_ban_member(struct history *h, const char *room, const char *user)
 {
-    enum status status = add_room(h, room, owner, private);
-    if (status == STATUS_DUPLICATE)
-        return STATUS_CONFLICT;
-    return status == STATUS_OK ? put_member(h, room, owner, 0) : status;
+    return change_member(h, room, user, BCON_NEW("$set", "{", "removed", BCON_BOOL(true), "}"),
+                         false);
 }
 
-static enum status find_or_add_room(struct history *h, const char *room, const char *user,
-                                    struct place *p)
-{
-    enum status status = find_place(h, room, user, p);
-    if (status != STATUS_OK || p->exists)
-        return status;
-    status = add_room(h, room, user, false);
-    /* Somebody else was first, and may have made it private. */
-    return status == STATUS_DUPLICATE ? find_place(h, room, user, p) : status;
-}
-
-enum status mongo_join(struct history *h, const char *room, const char *user,
-                       struct membership *out)
-{
-    struct place p;
-    enum status status = find_or_add_room(h, room, user, &p);
-    if (status != STATUS_OK)
-        return status;
-    if (p.private && (p.removed || (!p.known && !p.owns)))
-        return STATUS_NOT_FOUND;
-    if (p.removed)
-        return STATUS_FORBIDDEN;
-    /* After the marker, so that it is not above the head. */
-    status = find_head(h, room, &out->head);
-    if (status == STATUS_OK && p.marker < 0)
-        status = put_member(h, room, user, out->head);
-    out->marker = p.marker < 0 ? out->head : p.marker;
-    out->private = p.private;
-    out->version = p.version;
-    return status;
-}
-
-/* May `by` act in the room at all? */
-static enum status find_actor(struct history *h, const struct member_change *c, struct place *p)
-{
-    enum status status = find_place(h, c->room, c->by, p);
-    if (status != STATUS_OK)
-        return status;
-    if (p->known && !p->removed)
-        return STATUS_OK;
-    return p->exists && !p->private ? STATUS_FORBIDDEN : STATUS_NOT_FOUND;
-}
-
-enum status mongo_invite(struct history *h, const struct member_change *c, int64_t *version)
-{
-    struct place p;
-    enum status status = find_actor(h, c, &p);
-    if (status == STATUS_OK)
-        status = put_member(h, c->room, c->user, -1);
-    return status == STATUS_OK ? raise_version(h, c->room, version) : status;
-}
-
-static enum status drop_member(struct history *h, const struct member_change *c)
+enum status mongo_drop_member(struct history *h, const char *room, const char *user)
 {
     char id[MEMBER_ID_SIZE];
     bson_error_t error;
-    bson_t *where = BCON_NEW("_id", BCON_UTF8(mongo_member_id(id, c->room, c->user)));
+    bson_t *where = BCON_NEW("_id", BCON_UTF8(mongo_member_id(id, room, user)));
     bool done = mongoc_collection_delete_one(h->members, where, NULL, NULL, &error);
     bson_destroy(where);
     return done ? STATUS_OK : mongo_unavailable("member", &error);
 }
 
-enum status mongo_remove(struct history *h, const struct member_change *c, int64_t *version)
-{
-    bool self = strcmp(c->by, c->user) == 0;
-    struct place p;
-    enum status status = find_actor(h, c, &p);
-    if (status == STATUS_OK && !self && !p.owns)
-        status = STATUS_FORBIDDEN;
-    if (self && p.exists && !p.known)
-        raise_version(h, c->room, version); /* an earlier try may have come only half way */
-    if (status != STATUS_OK)
-        return status;
-    status = self ? drop_member(h, c)
-                  : change_member(h, c->room, c->user,
-                                  BCON_NEW("$set", "{", "removed", BCON_BOOL(true), "}"), false);
-    return status == STATUS_OK ? raise_version(h, c->room, version) : status;
-}
+/* --- lists ---------------------------------------------------------------------------------- */
 
 struct member_rows {
     char (*users)[NAME_MAX_LEN + 1];
@@ -340,6 +258,6 @@ enum status mongo_rooms(struct history *h, const char *user, const char *after,
     status = mongo_each(h->rooms, filter_in("_id", out[0].room, sizeof(out[0]), rows.n), NULL,
                         take_private, &rows);
     for (size_t i = 0; i < rows.n && status == STATUS_OK; i++)
-        status = find_head(h, out[i].room, &out[i].head);
+        status = mongo_durable_head(h, out[i].room, &out[i].head);
     return status;
 }

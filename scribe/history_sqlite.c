@@ -192,14 +192,7 @@ static enum status heads(struct history *h, struct room_head *rooms, size_t n)
 
 /* --- rooms and members ---------------------------------------------------------------------- */
 
-/* A room and one user's place in it. */
-struct place {
-    bool exists, private, owns, known, removed; /* known: the user has a row */
-    int64_t version, marker;
-};
-
-static enum status find_place(struct history *h, const char *room, const char *user,
-                              struct place *out)
+static enum status place(struct history *h, const char *room, const char *user, struct place *out)
 {
     struct sqlite_rows *rows;
     bool more = false;
@@ -225,152 +218,45 @@ static enum status find_place(struct history *h, const char *room, const char *u
     return status;
 }
 
-struct visit {
-    struct history *h;
-    const char *room, *user;
-    bool private;
-    int64_t seq;
-    struct membership *out;
-};
-
-static enum status add_room(struct sqlite *db, const struct visit *v)
+static enum status add_room(struct history *h, const char *room, const char *owner, bool private)
 {
-    return sqlite_exec(db, "INSERT INTO rooms VALUES (?, ?, ?, 0)",
-                       SQL(SQL_TEXT(v->room), SQL_I64(v->private), SQL_TEXT(v->user)), NULL);
+    return sqlite_exec(h->db, "INSERT INTO rooms VALUES (?, ?, ?, 0)",
+                       SQL(SQL_TEXT(room), SQL_I64(private), SQL_TEXT(owner)), NULL);
 }
 
-static enum status put_member(struct sqlite *db, const char *room, const char *user, int64_t seq)
+static enum status put_member(struct history *h, const char *room, const char *user, int64_t seq)
 {
-    return sqlite_exec(db,
+    return sqlite_exec(h->db,
                        "INSERT INTO members VALUES (?, ?, ?, 0)"
                        " ON CONFLICT DO UPDATE SET seq = max(seq, excluded.seq), removed = 0",
                        SQL(SQL_TEXT(room), SQL_TEXT(user), SQL_I64(seq)), NULL);
 }
 
-static enum status create_work(struct sqlite *db, void *ctx)
+static enum status mark(struct history *h, const char *room, const char *user, int64_t seq)
 {
-    const struct visit *v = ctx;
-    enum status status = add_room(db, v);
-    return status == STATUS_OK ? put_member(db, v->room, v->user, 0) : status;
+    return sqlite_exec(h->db, "UPDATE members SET seq = max(seq, ?) WHERE room = ? AND user = ?",
+                       SQL(SQL_I64(seq), SQL_TEXT(room), SQL_TEXT(user)), NULL);
 }
 
-static enum status create(struct history *h, const char *room, const char *owner, bool private)
+static enum status drop_member(struct history *h, const char *room, const char *user)
 {
-    struct visit v = {.h = h, .room = room, .user = owner, .private = private};
-    enum status status = sqlite_transaction(h->db, create_work, &v);
-    return status == STATUS_DUPLICATE ? STATUS_CONFLICT : status;
+    return sqlite_exec(h->db, "DELETE FROM members WHERE room = ? AND user = ?",
+                       SQL(SQL_TEXT(room), SQL_TEXT(user)), NULL);
 }
 
-static enum status refuse_join(const struct place *p)
+static enum status ban_member(struct history *h, const char *room, const char *user)
 {
-    if (p->private && (p->removed || (!p->known && !p->owns)))
-        return STATUS_NOT_FOUND;
-    return p->removed ? STATUS_FORBIDDEN : STATUS_OK;
+    return sqlite_exec(h->db, "UPDATE members SET removed = 1 WHERE room = ? AND user = ?",
+                       SQL(SQL_TEXT(room), SQL_TEXT(user)), NULL);
 }
 
-static enum status join_work(struct sqlite *db, void *ctx)
+static enum status raise_version(struct history *h, const char *room, int64_t *version)
 {
-    struct visit *v = ctx;
-    struct place p;
-    enum status status = find_place(v->h, v->room, v->user, &p);
-    if (status == STATUS_OK && !p.exists)
-        status = add_room(db, v);
-    if (status == STATUS_OK)
-        status = refuse_join(&p);
-    if (status == STATUS_OK)
-        status = head(v->h, v->room, &v->out->head);
-    if (status == STATUS_OK && p.marker < 0)
-        status = put_member(db, v->room, v->user, v->out->head);
-    v->out->marker = p.marker < 0 ? v->out->head : p.marker;
-    v->out->private = p.private;
-    v->out->version = p.version;
-    return status;
-}
-
-/* Who is a member already needs no lock. */
-static enum status join(struct history *h, const char *room, const char *user,
-                        struct membership *out)
-{
-    struct visit v = {.h = h, .room = room, .user = user, .out = out};
-    struct place p;
-    enum status status = find_place(h, room, user, &p);
-    if (status != STATUS_OK)
-        return status;
-    return p.marker < 0 ? sqlite_transaction(h->db, join_work, &v) : join_work(h->db, &v);
-}
-
-struct change {
-    struct history *h;
-    const struct member_change *c;
-    int64_t version;
-};
-
-static enum status raise_version(struct change *change)
-{
-    enum status status =
-        sqlite_exec(change->h->db, "UPDATE rooms SET version = version + 1 WHERE room = ?",
-                    SQL(SQL_TEXT(change->c->room)), NULL);
-    return status == STATUS_OK ? scalar(change->h, "SELECT version FROM rooms WHERE room = ?",
-                                        SQL(SQL_TEXT(change->c->room)), 0, &change->version)
+    enum status status = sqlite_exec(h->db, "UPDATE rooms SET version = version + 1 WHERE room = ?",
+                                     SQL(SQL_TEXT(room)), NULL);
+    return status == STATUS_OK ? scalar(h, "SELECT version FROM rooms WHERE room = ?",
+                                        SQL(SQL_TEXT(room)), 0, version)
                                : status;
-}
-
-/* May `by` act in the room at all? */
-static enum status find_actor(const struct change *change, struct place *p)
-{
-    enum status status = find_place(change->h, change->c->room, change->c->by, p);
-    if (status != STATUS_OK)
-        return status;
-    if (p->known && !p->removed)
-        return STATUS_OK;
-    return p->exists && !p->private ? STATUS_FORBIDDEN : STATUS_NOT_FOUND;
-}
-
-static enum status invite_work(struct sqlite *db, void *ctx)
-{
-    struct change *change = ctx;
-    struct place p;
-    enum status status = find_actor(change, &p);
-    if (status == STATUS_OK)
-        status = put_member(db, change->c->room, change->c->user, -1);
-    return status == STATUS_OK ? raise_version(change) : status;
-}
-
-static enum status remove_work(struct sqlite *db, void *ctx)
-{
-    struct change *change = ctx;
-    const struct member_change *c = change->c;
-    bool self = strcmp(c->by, c->user) == 0;
-    struct place p;
-    enum status status = find_actor(change, &p);
-    if (status == STATUS_OK && !self && !p.owns)
-        status = STATUS_FORBIDDEN;
-    if (status != STATUS_OK)
-        return status;
-    status = self ? sqlite_exec(db, "DELETE FROM members WHERE room = ? AND user = ?",
-                                SQL(SQL_TEXT(c->room), SQL_TEXT(c->user)), NULL)
-                  : sqlite_exec(db, "UPDATE members SET removed = 1 WHERE room = ? AND user = ?",
-                                SQL(SQL_TEXT(c->room), SQL_TEXT(c->user)), NULL);
-    return status == STATUS_OK ? raise_version(change) : status;
-}
-
-static enum status change_member(struct history *h, const struct member_change *c,
-                                 enum status (*work)(struct sqlite *, void *), int64_t *version)
-{
-    struct change change = {.h = h, .c = c};
-    enum status status = sqlite_transaction(h->db, work, &change);
-    *version = change.version;
-    return status;
-}
-
-static enum status invite(struct history *h, const struct member_change *c, int64_t *version)
-{
-    return change_member(h, c, invite_work, version);
-}
-
-static enum status remove_member(struct history *h, const struct member_change *c, int64_t *version)
-{
-    return change_member(h, c, remove_work, version);
 }
 
 static enum status members(struct history *h, const char *room, char (*users)[NAME_MAX_LEN + 1],
@@ -379,7 +265,7 @@ static enum status members(struct history *h, const char *room, char (*users)[NA
     struct place p;
     enum status status = STATUS_OK;
     for (size_t i = 0; i < n && status == STATUS_OK; i++) {
-        status = find_place(h, room, users[i], &p);
+        status = place(h, room, users[i], &p);
         are[i] = p.known && !p.removed;
     }
     return status;
@@ -411,29 +297,6 @@ static enum status rooms(struct history *h, const char *user, const char *after,
     return status;
 }
 
-/* --- read markers --------------------------------------------------------------------------- */
-
-static enum status move_marker(struct sqlite *db, void *ctx)
-{
-    struct visit *v = ctx;
-    return sqlite_exec(db, "UPDATE members SET seq = max(seq, ?) WHERE room = ? AND user = ?",
-                       SQL(SQL_I64(v->seq), SQL_TEXT(v->room), SQL_TEXT(v->user)), NULL);
-}
-
-static enum status mark(struct history *h, const char *room, const char *user, int64_t seq,
-                        int64_t *marker)
-{
-    struct visit v = {.h = h, .room = room, .user = user, .seq = seq};
-    struct place p;
-    enum status status = sqlite_transaction(h->db, move_marker, &v);
-    if (status == STATUS_OK)
-        status = find_place(h, room, user, &p);
-    if (status != STATUS_OK)
-        return status;
-    *marker = p.marker;
-    return p.known ? STATUS_OK : STATUS_NOT_FOUND;
-}
-
 const struct history_driver history_sqlite = {
     .scheme = SCHEME,
     .atomic = true,
@@ -449,11 +312,14 @@ const struct history_driver history_sqlite = {
     .mark_own = mark_own,
     .page = page,
     .heads = heads,
+    .place = place,
+    .durable_head = head,
+    .add_room = add_room,
+    .put_member = put_member,
     .mark = mark,
-    .create = create,
-    .join = join,
-    .invite = invite,
-    .remove = remove_member,
+    .drop_member = drop_member,
+    .ban_member = ban_member,
+    .raise_version = raise_version,
     .members = members,
     .rooms = rooms,
 };

@@ -1,6 +1,7 @@
 #include "history_worker.h"
 #include "clock.h"
 #include "log.h"
+#include "membership.h"
 #include "metrics.h"
 #include <pthread.h>
 #include <stdio.h>
@@ -139,32 +140,40 @@ static void append(struct lane *l, struct job **jobs, size_t n)
     }
 }
 
+static struct member_change change(const struct lane *l, const struct job *job)
+{
+    return (struct member_change){l->worker->driver, l->h, job->room, job->user, job->other};
+}
+
 static enum status run_mark(struct lane *l, struct job *job)
 {
-    return l->worker->driver->mark(l->h, job->room, job->user, job->seq, &job->membership.marker);
+    const struct member_change c = change(l, job);
+    return membership_mark(&c, job->seq, &job->membership.marker);
 }
 
 static enum status run_create(struct lane *l, struct job *job)
 {
-    return l->worker->driver->create(l->h, job->room, job->user, job->private);
+    const struct member_change c = change(l, job);
+    return membership_create(&c, job->private);
 }
 
 static enum status run_invite(struct lane *l, struct job *job)
 {
-    const struct member_change c = {job->room, job->user, job->other};
-    return l->worker->driver->invite(l->h, &c, &job->membership.version);
+    const struct member_change c = change(l, job);
+    return membership_invite(&c, &job->membership.version);
 }
 
 static enum status run_remove(struct lane *l, struct job *job)
 {
-    const struct member_change c = {job->room, job->user, job->other};
-    return l->worker->driver->remove(l->h, &c, &job->membership.version);
+    const struct member_change c = change(l, job);
+    return membership_remove(&c, &job->membership.version);
 }
 
 static enum status run_join(struct lane *l, struct job *job)
 {
+    const struct member_change c = change(l, job);
     struct membership *m = &job->membership;
-    enum status status = l->worker->driver->join(l->h, job->room, job->user, m);
+    enum status status = membership_join(&c, m);
     if (m->marker > m->head)
         m->head = m->marker; /* the head was read before another device joined */
     return status;

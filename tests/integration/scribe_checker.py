@@ -82,17 +82,18 @@ def _check_connection(rows, whose, connection):
 class Person(threading.Thread):
     """Sends `count` messages, a few at a time, as a good client does: reconnects, to the next
     server each time; resumes after the last it has; repeats what was not acknowledged under the
-    same id. Some it sends twice at once. Ends when all is acknowledged and `target()` (None: not
-    known yet) is reached."""
+    same id. Some it sends twice at once. Begins when all persons have joined; ends when all is
+    acknowledged and `target()` (None: not known yet) is reached."""
 
     WINDOW = 4
     TWICE = 0.25
 
-    def __init__(self, servers, user, room, count, target):
+    def __init__(self, servers, user, room, count, target, begin):
         super().__init__(name=user)
         self.servers = itertools.cycle(servers)
         self.room = room
         self.target = target
+        self.begin = begin  # a barrier
         self.log = Log(user)
         for i in range(count):
             self.log.sent[secrets.token_hex(8)] = f"{user} {i}"
@@ -127,6 +128,8 @@ class Person(threading.Thread):
         client.join(self.room, after=self.last)
         received = []
         self.log.connections.append(Connection(self.last, received))
+        if len(self.log.connections) == 1:
+            self.begin.wait(kit.WAIT)
         trying = set()
         while not self.done():
             for id in self.waiting[:self.WINDOW]:
@@ -167,8 +170,9 @@ def progress(persons, n):
 def run_people(servers, history, room, people, count, trouble):
     """`people` persons talk while trouble(persons) makes trouble; then everything is checked."""
     target = [None]
+    begin = threading.Barrier(people)
     persons = [Person(servers[i % len(servers):] + servers[:i % len(servers)], f"user{i}", room,
-                      count, lambda: target[0]) for i in range(people)]
+                      count, lambda: target[0], begin) for i in range(people)]
     for p in persons:
         p.start()
     try:
