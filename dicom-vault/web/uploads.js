@@ -1,7 +1,7 @@
 // Files come by drag and drop or by choice: DICOM by STOW, all else as files. A few at a time.
 
 import { upload } from "./api.js";
-import { TAG, number } from "./dicom.js";
+import { TAG, text } from "./dicom.js";
 import { $, button, count, element } from "./ui.js";
 import { openSeal } from "./seal.js";
 
@@ -26,11 +26,6 @@ export function forget() {
 
 // --- sending -------------------------------------------------------------------------------------
 
-const FAILURES = { 0x0111: "another object has this SOP Instance UID", 0xA700: "no room",
-  0xA900: "it is not what it says it is", 0xC000: "it cannot be understood",
-  0x0122: "its class is not supported", 0x0110: "the server failed",
-  0x0117: "its SOP Instance UID is not valid" };
-
 async function isDicom(file) {
   const bytes = new Uint8Array(await file.slice(128, 132).arrayBuffer());
   return String.fromCharCode(...bytes) === "DICM";
@@ -41,11 +36,12 @@ function random() {
   return [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
 }
 
+// Why not: of an instance in its sequence, of all else in the problem.
 function problem(reply) {
-  const failed = reply.body?.[TAG.failedSop]?.Value?.[0];
-  const code = failed && number(failed, TAG.failureReason, 0);
-  if (code) return FAILURES[code] || `failure ${code.toString(16).toUpperCase().padStart(4, "0")}`;
-  return reply.body?.detail || reply.body?.title || `the server answered ${reply.status}`;
+  const [failed] = [TAG.failedSop, TAG.otherFailures]
+    .flatMap((tag) => reply.body?.[tag]?.Value || []);
+  return (failed && text(failed, TAG.errorComment)) || reply.body?.detail || reply.body?.title
+    || `The server answered ${reply.status}.`;
 }
 
 async function sendDicom(file, onProgress) {
