@@ -189,6 +189,7 @@ help:
 	@echo 'make load        all of these, then build/load/report.html'
 	@echo 'make proofs      each question answered by an experiment (QUICK=1: short); make proof-d1: one'
 	@echo 'make test-chroot test and demo on a clean SUITE=trixie, as root'
+	@echo 'make test-mysql  what speaks SQL, built and run with MySQL itself (in a chroot, as root)'
 	@echo 'make test-compose docker-compose.yml up, tour, faults and down, on stand-ins of the stores'
 	@echo 'make format      clang-format in place'
 	@echo 'make install     PREFIX=/usr/local, DESTDIR='
@@ -230,6 +231,10 @@ test-chroot:
 	@tests/setup.sh chroot
 	@tests/chroot.sh $(or $(SUITE),trixie)
 
+test-mysql:
+	@tests/setup.sh chroot
+	@tests/chroot.sh sid tests/mysql.sh
+
 test-compose:
 	@tests/setup.sh test
 	@tests/setup.sh compose
@@ -262,5 +267,5 @@ proofs: all load-programs proof-programs
 	    if [ -n "$$failed" ]; then echo "failed:$$failed"; exit 1; fi
 
 .PHONY: proofs $(PROOF_TARGETS) all unit-tests fuzzers load-programs proof-programs load compile help demo test test-tsan lint fuzz bench-scribe bench-hub \
-        bench-vault bench-portal test-chroot test-compose format install clean
+        bench-vault bench-portal test-chroot test-mysql test-compose format install clean
 .DEFAULT_GOAL := all

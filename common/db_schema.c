@@ -62,11 +62,12 @@ static enum status check_state(const struct state *state, const struct embed_fol
     return STATUS_UNPROCESSABLE;
 }
 
-/* MySQL's lock names are the whole server's, and 64 characters at most. */
+/* MySQL's lock names are the whole server's, and 64 characters at most. (It has no SHA1 since 9.6.)
+ */
 static enum status take_lock(MYSQL *mysql, struct strbuf *why)
 {
-    enum status st =
-        run(mysql, why, "SELECT GET_LOCK(CONCAT('schema ', SHA1(DATABASE())), %d)", LOCK_WAIT_S);
+    enum status st = run(
+        mysql, why, "SELECT GET_LOCK(CONCAT('schema ', SHA2(DATABASE(), 224)), %d)", LOCK_WAIT_S);
     if (st != STATUS_OK)
         return st;
     MYSQL_RES *result = mysql_store_result(mysql);

@@ -8,7 +8,8 @@ typedef enum status source(const struct status_sources *s, int64_t order, struct
 
 static struct metric *from_map;
 
-static enum status from_db(struct db *db, int64_t order, struct snapshot **out)
+/* `lasting` (or NULL): whether a crash of the database can no longer take this version back. */
+static enum status from_db(struct db *db, int64_t order, struct snapshot **out, bool *lasting)
 {
     struct db_conn *c;
     struct order o;
@@ -16,6 +17,8 @@ static enum status from_db(struct db *db, int64_t order, struct snapshot **out)
     if (st)
         return st;
     st = orders_load(c, order, READ_COMMITTED, &o);
+    if (!st && lasting)
+        st = orders_published(c, order, o.version, lasting);
     db_release(c);
     if (!st)
         *out = snapshot_of(&o);
@@ -31,14 +34,15 @@ static enum status from_cache(const struct status_sources *s, int64_t order, str
 static enum status from_replica(const struct status_sources *s, int64_t order,
                                 struct snapshot **out)
 {
-    return s->replica ? from_db(s->replica, order, out) : STATUS_NOT_FOUND;
+    return s->replica ? from_db(s->replica, order, out, NULL) : STATUS_NOT_FOUND;
 }
 
 static enum status from_primary(const struct status_sources *s, int64_t order,
                                 struct snapshot **out)
 {
-    enum status st = from_db(s->primary, order, out);
-    if (!st && s->cache)
+    bool lasting = false;
+    enum status st = from_db(s->primary, order, out, s->cache ? &lasting : NULL);
+    if (!st && lasting)
         status_cache_put(s->cache, order, (*out)->version, (*out)->json, (*out)->len);
     return st;
 }

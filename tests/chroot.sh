@@ -24,6 +24,10 @@ if [ ! -d "$base" ]; then
         tail build/chroot/debootstrap.log >&2
         exit 1
     }
+    # Unstable is whatever its mirror has, which may be of some weeks ago.
+    if [ "$suite" = sid ]; then
+        echo 'Acquire::Check-Valid-Until "false";' >"$base.new/etc/apt/apt.conf.d/50mirror"
+    fi
     mv "$base.new" "$base"
 fi
 

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Install what is missing for: build, demo, test, lint, fuzz, bench-portal, load, chroot or compose.
+# Install what is missing for: build, demo, test, lint, fuzz, bench-portal, load, chroot, compose or
+# (in the chroot of test-mysql alone) mysql.
 # Silent and quick when nothing is.
 # usage: tests/setup.sh PURPOSE
 set -euo pipefail
@@ -23,9 +24,11 @@ declare -A packages=(
     [chroot]="debootstrap"
     [load]="$build $stores python3-matplotlib"
     [compose]="debootstrap docker.io docker-compose iptables"
+    [mysql]="${build/default-libmysqlclient-dev/libmysqlclient-dev} mysql-server-core
+        mysql-client-core redis-server util-linux python3-venv"
 )
 
-supported='debian:12 debian:13 ubuntu:24.04'
+supported='debian:12 debian:13 ubuntu:24.04 debian' # the last one is unstable
 declare -A extra=(
     [debian:12,fuzz]=libclang-rt-14-dev
     [debian:13,fuzz]=libclang-rt-19-dev
@@ -41,7 +44,7 @@ go_minor=22
 
 purpose=${1:-none}
 if [ -z "${packages[$purpose]:-}" ]; then
-    echo "usage: $0 build|demo|test|lint|fuzz|bench-portal|load|chroot|compose" >&2
+    echo "usage: $0 build|demo|test|lint|fuzz|bench-portal|load|chroot|compose|mysql" >&2
     exit 2
 fi
 
@@ -139,9 +142,9 @@ ferret() {
     mv "$out.new" "$out"
 }
 
-if [ "$purpose" = test ]; then
+if [ "$purpose" = test ] || [ "$purpose" = mysql ]; then
     exec 9>build/setup.lock
     flock 9
     venv
-    ferret
+    if [ "$purpose" = test ]; then ferret; fi
 fi

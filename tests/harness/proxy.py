@@ -1,7 +1,13 @@
 """A TCP proxy whose connections a test can cut at a chosen moment."""
 
+import re
 import socket
 import threading
+
+
+def commits(data):
+    """Is a COMMIT among what goes to a MySQL server? Its own client sends attributes before it."""
+    return re.search(rb"\x03(\x00\x01)?COMMIT", data)
 
 
 class Proxy:

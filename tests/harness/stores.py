@@ -1,10 +1,12 @@
-"""Private MariaDB, Redis and a server of MongoDB's protocol (FerretDB on SQLite files).
+"""Private MariaDB (or MySQL: TEST_MYSQL=1), Redis and a server of MongoDB's protocol (FerretDB on
+SQLite files).
 
 Every one: start(), stop() (clean), kill() (-9), pause() and resume() (SIGSTOP, SIGCONT), and
 start() again on the same port and data."""
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 import struct
@@ -14,29 +16,10 @@ from .process import BUILD, Process
 
 FERRET = BUILD / "tools" / "ferret"
 
-# A new data folder takes seconds to lay and a copy of one an instant, so it is laid once.
-MARIADB_TEMPLATE = BUILD / "tools" / "mariadb-template"
-MARIADB_SETUP = """
-FLUSH PRIVILEGES;
+ROOT_BY_ADDRESS = """
 CREATE USER IF NOT EXISTS root@'127.0.0.1';
 GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;
 """
-MARIADB_LOG_SIZE = "--innodb-log-file-size=16M"
-
-
-def _lay_mariadb_template():
-    MARIADB_TEMPLATE.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{MARIADB_TEMPLATE}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if MARIADB_TEMPLATE.exists():
-            return
-        draft = MARIADB_TEMPLATE.with_suffix(".draft")
-        shutil.rmtree(draft, ignore_errors=True)
-        _run(["mariadb-install-db", "--no-defaults", f"--datadir={draft}", "--skip-test-db",
-              "--auth-root-authentication-method=normal", MARIADB_LOG_SIZE, *_as_user()])
-        _run(["mariadbd", "--no-defaults", "--bootstrap", f"--datadir={draft}",
-              MARIADB_LOG_SIZE, *_as_user()], input=MARIADB_SETUP)
-        draft.rename(MARIADB_TEMPLATE)
 
 
 def _as_user():
@@ -56,6 +39,12 @@ def _run(command, **kwargs):
 class MariaDB(Process):
     name = "mariadb"
     stop_timeout = 60
+    program, client = "mariadbd", "mariadb"
+    # A new data folder takes seconds to lay and a copy of one an instant, so it is laid once.
+    template = BUILD / "tools" / "mariadb-template"
+    own_options = ["--innodb-log-file-size=16M"]
+    without_tls = ["--skip-ssl"]
+    isolation = "tx_isolation"  # the variable's name
 
     def __init__(self, folder, port=None, options=()):
         super().__init__(folder, port)
@@ -63,20 +52,35 @@ class MariaDB(Process):
         self.data = self.folder / "mariadb"
 
     def prepare(self):
-        if not self.data.exists():
-            _lay_mariadb_template()
-            _run(["cp", "-a", "--sparse=always", MARIADB_TEMPLATE, self.data])
+        if self.data.exists():
+            return
+        self.template.parent.mkdir(parents=True, exist_ok=True)
+        with open(f"{self.template}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.template.exists():
+                draft = self.template.with_suffix(".draft")
+                shutil.rmtree(draft, ignore_errors=True)
+                self.lay(["--no-defaults", f"--datadir={draft}", *self.own_options, *_as_user()])
+                draft.rename(self.template)
+        _run(["cp", "-a", "--sparse=always", self.template, self.data])
+        (self.data / "auto.cnf").unlink(missing_ok=True)  # MySQL's identity is not to be copied
+
+    def lay(self, options):
+        """Make a data folder in which root has no password."""
+        _run(["mariadb-install-db", *options, "--skip-test-db",
+              "--auth-root-authentication-method=normal"])
+        _run(["mariadbd", *options, "--bootstrap"], input="FLUSH PRIVILEGES;" + ROOT_BY_ADDRESS)
 
     def command(self):
         return [
-            shutil.which("mariadbd") or "/usr/sbin/mariadbd",
+            shutil.which(self.program) or f"/usr/sbin/{self.program}",
             "--no-defaults", f"--datadir={self.data}", *_as_user(),
             "--bind-address=127.0.0.1", f"--port={self.port}",
             "--socket=mariadb.sock",  # in the data folder: a full path may be too long
             "--pid-file=mariadb.pid", "--skip-name-resolve", "--max-connections=500",
-            "--innodb-buffer-pool-size=64M", MARIADB_LOG_SIZE,
+            "--innodb-buffer-pool-size=64M",
             "--innodb-flush-log-at-trx-commit=1", "--performance-schema=off",
-            "--character-set-server=utf8mb4", *self.options,
+            "--character-set-server=utf8mb4", *self.own_options, *self.options,
         ]
 
     def ready(self):
@@ -89,23 +93,61 @@ class MariaDB(Process):
 
     def sql(self, text, database=""):
         """Run statements through the command line client; what it prints (tab-separated)."""
-        return _run(["mariadb", "--no-defaults", "--host=127.0.0.1", f"--port={self.port}",
+        text = self.spell(text)
+        return _run([self.client, "--no-defaults", "--host=127.0.0.1", f"--port={self.port}",
                      "--user=root", "--batch", "--skip-column-names", database], input=text)
+
+    def spell(self, text):
+        """The statement as this server takes it: tests may ask MariaDB for tables of numbers."""
+        return text
 
     def url(self, database):
         """The URL of a database, which is created when it is not there."""
         self.sql(f"CREATE DATABASE IF NOT EXISTS `{database}`")
         return f"mysql://root@127.0.0.1:{self.port}/{database}"
 
+    def follow(self, primary):
+        """Replicate another one. Both were started with --server-id of their own, the primary with
+        --log-bin. STOP REPLICA and START REPLICA then delay it and let it catch up."""
+        primary.sql("CREATE USER IF NOT EXISTS follower@'127.0.0.1' IDENTIFIED BY 'f';"
+                    "GRANT REPLICATION SLAVE ON *.* TO follower@'127.0.0.1'")
+        self.sql(self.follow_sql(primary.port) + "START REPLICA")
 
-def replicate(primary, replica):
-    """Let one MariaDB follow another. Both were started with --server-id of their own, the
-    primary with --log-bin. STOP SLAVE and START SLAVE then delay it and let it catch up."""
-    primary.sql("CREATE USER IF NOT EXISTS follower@'127.0.0.1' IDENTIFIED BY 'f';"
-                "GRANT REPLICATION SLAVE ON *.* TO follower@'127.0.0.1'")
-    replica.sql(f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={primary.port}, "
-                "MASTER_USER='follower', MASTER_PASSWORD='f', MASTER_CONNECT_RETRY=1;"
-                "START SLAVE")
+    def follow_sql(self, port):
+        return (f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, "
+                "MASTER_USER='follower', MASTER_PASSWORD='f', MASTER_CONNECT_RETRY=1;")
+
+
+class MySQL(MariaDB):
+    """The same of MySQL's own server, which takes some seconds to start."""
+
+    name = "mysql"
+    program, client = "mysqld", "mysql"
+    template = BUILD / "tools" / "mysql-template"
+    own_options = ["--innodb-redo-log-capacity=32M", "--mysqlx=OFF", "--skip-log-bin",
+                   "--secure-file-priv=NULL", "--cte-max-recursion-depth=1000000"]
+    without_tls = ["--tls-version="]
+    isolation = "transaction_isolation"
+
+    def lay(self, options):
+        setup = self.template.with_suffix(".sql")
+        setup.write_text(ROOT_BY_ADDRESS)
+        _run(["mysqld", *options, "--initialize-insecure", f"--init-file={setup}"])
+
+    def spell(self, text):
+        numbers = (r"(WITH RECURSIVE n AS (SELECT \1 AS seq UNION ALL SELECT seq + 1 FROM n "
+                   r"WHERE seq < \2) SELECT seq FROM n) AS")
+        text = re.sub(r"\bseq_(\d+)_to_(\d+)(?! [a-z]\b)", numbers + " numbers", text)
+        return re.sub(r"\bseq_(\d+)_to_(\d+)", numbers, text)
+
+    def follow_sql(self, port):
+        return (f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, "
+                "SOURCE_USER='follower', SOURCE_PASSWORD='f', SOURCE_CONNECT_RETRY=1, "
+                "GET_SOURCE_PUBLIC_KEY=1;")
+
+
+if os.environ.get("TEST_MYSQL"):
+    MariaDB = MySQL  # whatever asks for MariaDB is tested on MySQL
 
 
 class Redis(Process):

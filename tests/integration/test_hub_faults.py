@@ -13,7 +13,7 @@ import requests
 
 import hub
 from harness.process import free_port, until
-from harness.proxy import Proxy
+from harness.proxy import Proxy, commits
 
 PARTNERS = 12
 
@@ -211,7 +211,7 @@ def test_a_lost_answer_to_commit_is_cleared_up(mariadb, redis, start_server, com
     def cutter(direction, data):
         if direction == "up" and b"accepted" in data and armed.is_set():
             near.add(threading.get_ident())  # the outbox row: this connection's next COMMIT
-        if direction == "up" and b"\x03COMMIT" in data and threading.get_ident() in near:
+        if direction == "up" and commits(data) and threading.get_ident() in near:
             armed.clear(), near.clear(), cuts.append(data)
             return Proxy.AFTER if committed else True
         return False
@@ -241,7 +241,7 @@ def test_lost_answer_to_commit(mariadb, redis, start_server, committed):
     def cutter(direction, data):
         if direction == "up" and b"accepted" in data and armed.is_set():
             near.add(threading.get_ident())  # the outbox row: this connection's next COMMIT
-        if direction == "up" and b"\x03COMMIT" in data and threading.get_ident() in near:
+        if direction == "up" and commits(data) and threading.get_ident() in near:
             armed.clear(), near.clear(), cut.set()
             return not committed
         return direction == "down" and cut.is_set()
@@ -352,6 +352,64 @@ def test_two_relays_keep_the_order_of_versions(mariadb, own_redis, start_server)
         events_arrive(database, stream)
 
 
+CLAIMS = ("SELECT 1 FROM information_schema.PROCESSLIST WHERE COMMAND = 'Execute' AND "
+          "INFO LIKE 'SELECT id, order_id, version, event%%SKIP LOCKED'")
+ASKED = ("SELECT 1 FROM mysql.general_log WHERE command_type = 'Execute' AND CAST(argument AS CHAR) "
+         "LIKE '%%order_id = {} AND version < 2 %%'")
+
+
+def add_row(mariadb, database, order, version):
+    """A row of the outbox in a transaction that is still open."""
+    connection = hub.connect(mariadb, database)
+    connection.begin()
+    hub.rows(connection, "INSERT INTO outbox (order_id, version, event, actor, body, created_at) "
+             "VALUES (%s, %s, 'test', 'x', '{}', NOW(3))", order, version)
+    return connection
+
+
+def test_a_row_that_comes_while_a_relay_claims(mariadb, own_redis, start_server):
+    """A claim's subquery sees what was committed when its first row was read, and its locks what is
+    committed now. Versions 1 and 2 are committed while it is under way, and version 1 is another
+    relay's by then: 2 looks like the oldest. Between the claim's first row and these two stand
+    50,000 that somebody has locked, so that it lasts."""
+    stream = redis_client.Redis(port=own_redis.port)
+    start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_between"))
+    watch, crowd = hub.connect(mariadb, "hub_between"), hub.connect(mariadb, "hub_between")
+    crowd.begin()
+    hub.rows(crowd, mariadb.spell(
+        "INSERT INTO outbox (id, order_id, version, event, actor, body, created_at) "
+        "SELECT 1000 + seq, 1000 + seq, 1, 'test', 'x', '{}', NOW(3) FROM seq_1_to_50000"))
+    hub.rows(watch, "SET GLOBAL log_output = 'TABLE'")
+    hub.rows(watch, "SET GLOBAL general_log = 1")
+    orders = []
+    while not orders or not hub.rows(watch, ASKED.format(orders[-1])):
+        assert len(orders) < 20, "no claim was met"
+        order = len(orders) + 1
+        earlier, later = (add_row(mariadb, "hub_between", order, version) for version in (1, 2))
+        other = hub.connect(mariadb, "hub_between")
+        claim = threading.Thread(target=hub.rows, args=(
+            other, "SELECT * FROM outbox WHERE order_id = %s AND version = 1 FOR UPDATE", order))
+        other.begin()
+        claim.start()
+        until(lambda: hub.lock_waiter(watch), what="the other relay")
+        hub.rows(watch, "INSERT INTO outbox (id, order_id, version, event, actor, body, created_at) "
+                 "VALUES (%s, %s, 1, 'test', 'x', '{}', NOW(3))", order, 100 + order)
+        until(lambda: hub.rows(watch, CLAIMS), what="a claim", interval=0)
+        earlier.commit()
+        later.commit()
+        claim.join()
+        orders.append(order)
+        until(lambda: not hub.rows(watch, CLAIMS), what="the end of the claim")
+        other.rollback()
+        for connection in earlier, later, other:
+            connection.close()
+    hub.rows(watch, "SET GLOBAL general_log = 0")
+    crowd.rollback()
+    events_arrive(watch, stream)
+    assert all(published(stream)[str(order)] == [1, 2] for order in orders)
+    watch.close(), crowd.close()
+
+
 # --- what a crash of the database could still take back ------------------------------------------
 
 def hold_barrier(mariadb, database):
@@ -376,6 +434,24 @@ def test_nobody_hears_of_what_may_not_be_on_disk(mariadb, own_redis, start_serve
         sitter.rollback()
         events_arrive(database, stream)
         assert published(stream) == {order: [1]}
+    sitter.close()
+
+
+def test_redis_keeps_nothing_that_may_not_be_on_disk(mariadb, own_redis, start_server):
+    """A read shows it, and puts it into Redis for half a minute only once it is published."""
+    store = redis_client.Redis(port=own_redis.port)
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_kept", HUB_MAP=0))
+    carla, sitter = hub.customer(server), hold_barrier(mariadb, "hub_kept")
+    order = carla.place()
+    assert carla.get(f"/orders/{order}").json()["version"] == 1
+    assert store.keys("hub:order:*") == []
+    sitter.rollback()
+    until(lambda: store.xlen("hub:events") == 1, what="the event")
+    store.flushdb()
+    with hub.connect(mariadb, "hub_kept") as database:
+        until(lambda: hub.rows(database, "SELECT 1 FROM outbox WHERE published_at IS NOT NULL"))
+    assert carla.get(f"/orders/{order}").json()["version"] == 1
+    assert store.hget(f"hub:order:{order}", "v") == b"1"
     sitter.close()
 
 

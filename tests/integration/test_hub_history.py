@@ -17,7 +17,7 @@ import pytest
 import redis as redis_client
 from harness import stores
 from harness.process import until
-from harness.proxy import Proxy
+from harness.proxy import Proxy, commits
 
 SECONDS = float(os.environ.get("HUB_HISTORY_SECONDS", 0))
 PARTNERS = int(os.environ.get("HUB_HISTORY_PARTNERS", 50))
@@ -39,7 +39,7 @@ class Run:
         self.random = random.Random(1)
 
     def cut(self, direction, data):
-        if direction == "up" and b"\x03COMMIT" in data and self.random.random() < self.cut_share:
+        if direction == "up" and commits(data) and self.random.random() < self.cut_share:
             self.cuts += 1
             return Proxy.AFTER
         return False
