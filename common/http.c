@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 4096, POLL_MS = 5 };
+enum { BACKLOG = 4096, POLL_MS = 5, TARGET_USUAL = 256, SPARE_MAX = 8 * 1024 };
 
 /* --- the routes of every service ------------------------------------------------------------ */
 
@@ -74,12 +74,50 @@ static enum status mount_routes(struct http *h, const struct http_options *o, st
 
 /* --- the life of a request ------------------------------------------------------------------ */
 
+void http_request_free(struct http_request *req)
+{
+    if (!req)
+        return;
+    strbuf_release(&req->headers);
+    strbuf_release(&req->out);
+    free(req);
+}
+
+/* All zero, with room for a target of that size. A connection's requests follow one another: what
+ * the one before left is taken, with the room of its reply. */
+static struct http_request *request_new(struct MHD_Connection *conn, size_t target_size)
+{
+    struct http_request **spare = http_guard_spare(conn), *req = *spare;
+    if (target_size > TARGET_USUAL || !req)
+        return xcalloc(1, sizeof(*req) +
+                              (target_size > TARGET_USUAL ? target_size : (size_t)TARGET_USUAL));
+    struct strbuf headers = req->headers, out = req->out;
+    *spare = NULL;
+    memset(req, 0, sizeof(*req));
+    req->headers = headers;
+    req->out = out;
+    strbuf_reset(&req->headers);
+    strbuf_reset(&req->out);
+    return req;
+}
+
+static void request_spare(struct http_request *req)
+{
+    struct http_request **spare = http_guard_spare(req->conn);
+    bool small =
+        strlen(req->target) < TARGET_USUAL && req->headers.size + req->out.size < SPARE_MAX;
+    http_request_free(*spare);
+    *spare = small ? req : NULL;
+    if (!small)
+        http_request_free(req);
+}
+
 /* The request line is here, as it came: the only call that shows it so. */
 static void *on_target(void *cls, const char *target, struct MHD_Connection *conn)
 {
     struct http *h = cls;
     size_t size = target ? strlen(target) + 1 : 1;
-    struct http_request *req = xcalloc(1, sizeof(*req) + size);
+    struct http_request *req = request_new(conn, size);
     memcpy(req->target, target ? target : "", size);
     req->h = h;
     req->conn = conn;
@@ -109,9 +147,7 @@ static void on_end(void *cls, struct MHD_Connection *conn, void **ctx,
     strbuf_release(&req->members);
     strbuf_release(&req->body);
     strbuf_release(&req->detail);
-    strbuf_release(&req->headers);
-    strbuf_release(&req->out);
-    free(req);
+    request_spare(req);
     metric_add(h->in_flight_gauge, -1);
     atomic_fetch_sub(&h->in_flight, 1);
 }

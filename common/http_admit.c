@@ -7,10 +7,17 @@
 
 /* Fields that say one thing. Two of them, and two parties may read two requests
  * (RFC 9112, section 11.2). */
-static const char *const singletons[] = {
-    "Host",         "Content-Length", "Transfer-Encoding",
-    "Content-Type", "Authorization",  "Idempotency-Key",
-    "Expect",       "Origin",
+#define FIELD(name)                                                                                \
+    {                                                                                              \
+        name, sizeof(name) - 1                                                                     \
+    }
+static const struct {
+    const char *name;
+    size_t len;
+} singletons[] = {
+    FIELD("Host"),         FIELD("Content-Length"), FIELD("Transfer-Encoding"),
+    FIELD("Content-Type"), FIELD("Authorization"),  FIELD("Idempotency-Key"),
+    FIELD("Expect"),       FIELD("Origin"),
 };
 enum { SINGLETONS = sizeof(singletons) / sizeof(singletons[0]) };
 
@@ -49,7 +56,7 @@ static enum MHD_Result check_field(void *cls, enum MHD_ValueKind kind, const cha
     if (value && memchr(value, '\0', value_len))
         check->fault = "NUL in a header field";
     for (size_t i = 0; i < SINGLETONS; i++) {
-        if (strcasecmp(name, singletons[i]) != 0)
+        if (name_len != singletons[i].len || strcasecmp(name, singletons[i].name) != 0)
             continue;
         if (check->seen & 1U << i)
             check->fault = "header field given twice";
@@ -110,14 +117,27 @@ static const char *framing_fault(struct http_request *req, const char *url, cons
 
 /* --- route ---------------------------------------------------------------------------------- */
 
+/* "<prefix>-<number in hex>" */
+static void number_request(struct http_request *req)
+{
+    unsigned long long n = atomic_fetch_add(&req->h->id_next, 1);
+    int shift = 60;
+    char *p = stpcpy(req->id, req->h->id_prefix);
+    *p++ = '-';
+    while (shift && !(n >> shift))
+        shift -= 4;
+    for (; shift >= 0; shift -= 4)
+        *p++ = "0123456789abcdef"[n >> shift & 15];
+    *p = '\0';
+}
+
 static void choose_request_id(struct http_request *req)
 {
     const char *given = http_header(req, "X-Request-Id");
     if (given && name_valid(given, sizeof(req->id) - 1))
         snprintf(req->id, sizeof(req->id), "%s", given);
     else
-        snprintf(req->id, sizeof(req->id), "%s-%llx", req->h->id_prefix,
-                 (unsigned long long)atomic_fetch_add(&req->h->id_next, 1));
+        number_request(req);
 }
 
 static enum method method_of(const struct route_match *m, const char *method)

@@ -11,6 +11,7 @@
 struct guarded {
     int fd;
     _Atomic int64_t waiting_since_ms; /* 0: a request is at work */
+    struct http_request *spare;
     struct guarded *next, **back;
 };
 
@@ -88,6 +89,7 @@ static void drop(struct guard *g, struct guarded *c)
     if (c->next)
         c->next->back = c->back;
     pthread_mutex_unlock(&g->lock);
+    http_request_free(c->spare);
     free(c);
 }
 
@@ -104,9 +106,17 @@ void http_guard_notify(void *guard, struct MHD_Connection *conn, void **context,
     add(guard, c);
 }
 
+static struct guarded *guarded(struct MHD_Connection *conn)
+{
+    return MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
 void http_guard_mark(struct MHD_Connection *conn, bool at_work)
 {
-    struct guarded *c =
-        MHD_get_connection_info(conn, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-    atomic_store(&c->waiting_since_ms, at_work ? 0 : clock_mono_ms());
+    atomic_store(&guarded(conn)->waiting_since_ms, at_work ? 0 : clock_mono_ms());
+}
+
+struct http_request **http_guard_spare(struct MHD_Connection *conn)
+{
+    return &guarded(conn)->spare;
 }

@@ -86,8 +86,9 @@ struct http_request {
     void *keep_ctx;
     int64_t start_us, paused_us, suspended_us;
     char id[64];
-    char ip[INET6_ADDRSTRLEN];
-    enum method method; /* 0: none that we know */
+    uint8_t address[16];       /* of the client; IPv4 as ::ffff:0:0/96 */
+    char ip[INET6_ADDRSTRLEN]; /* the same as text, once it was asked for */
+    enum method method;        /* 0: none that we know */
     struct route_match match;
     struct principal who;
 
@@ -172,6 +173,12 @@ void http_guard_notify(void *guard, struct MHD_Connection *conn, void **context,
 /* Whose turn it is: ours, or from now on the client's, to send the next headers or more of the
  * body. Event thread. */
 void http_guard_mark(struct MHD_Connection *conn, bool at_work);
+/* A place for what the connection's next request can use again; whoever takes it out leaves NULL.
+ * Event thread. */
+struct http_request **http_guard_spare(struct MHD_Connection *conn);
+
+/* http.c */
+void http_request_free(struct http_request *req); /* NULL is fine */
 
 /* http_metrics.c: what is counted and logged of each request. */
 struct route_metrics *http_metrics_new(const struct route *routes, size_t n);

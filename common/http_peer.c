@@ -113,12 +113,17 @@ static void follow_hops(struct http_request *req, uint8_t address[16])
 
 void http_peer_find(struct http_request *req)
 {
-    uint8_t address[16];
-    socket_address(req->conn, address);
-    if (is_trusted(req->h, address)) {
+    socket_address(req->conn, req->address);
+    if (is_trusted(req->h, req->address)) {
         const char *proto = http_header(req, "X-Forwarded-Proto");
         req->tls = proto && strcmp(proto, "https") == 0;
-        follow_hops(req, address);
+        follow_hops(req, req->address);
     }
-    format_address(address, req->ip);
+}
+
+const char *http_client_ip(const struct http_request *req)
+{
+    if (!req->ip[0]) /* written once, as nothing changes by it that a caller could see */
+        format_address(req->address, ((struct http_request *)(uintptr_t)req)->ip);
+    return req->ip;
 }

@@ -132,11 +132,6 @@ const char *http_request_id(const struct http_request *req)
     return req->id;
 }
 
-const char *http_client_ip(const struct http_request *req)
-{
-    return req->ip;
-}
-
 bool http_is_tls(const struct http_request *req)
 {
     return req->tls;

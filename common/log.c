@@ -51,7 +51,9 @@ int log_level_parse(const char *name, enum log_level *out)
 
 void log_set_request_id(const char *id)
 {
-    snprintf(request_id, sizeof(request_id), "%s", id ? id : "");
+    size_t len = id ? strnlen(id, sizeof(request_id) - 1) : 0;
+    memcpy(request_id, id ? id : "", len);
+    request_id[len] = '\0';
 }
 
 /* The length of the plain character at `s`, 0 where it must be escaped. */

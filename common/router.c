@@ -234,9 +234,13 @@ static const char *row_fault(const struct route *row)
     return pattern_fault(row->pattern);
 }
 
-static const char *pair_fault(const struct route *before, const struct route *row)
+/* Of row `i` and one before it; notes which row was the first of the pattern. */
+static const char *pair_fault(struct router *r, size_t before_i, size_t i)
 {
+    const struct route *before = &r->routes[before_i], *row = &r->routes[i];
     enum overlap overlap = patterns_overlap(before->pattern, row->pattern);
+    if (overlap == SAME)
+        r->first[i] = r->first[before_i];
     if (overlap == SAME && before->method == row->method)
         return "the same as a row before";
     if (overlap == SECOND_FINER)
@@ -246,11 +250,13 @@ static const char *pair_fault(const struct route *before, const struct route *ro
 
 enum status router_init(struct router *r, const struct route *routes, size_t n, struct strbuf *why)
 {
-    *r = (struct router){routes, n};
+    *r = (struct router){.routes = routes, .n = n};
     for (size_t i = 0; i < n; i++) {
-        const char *fault = row_fault(&routes[i]);
+        const char *fault = i == ROUTER_ROUTES_MAX ? "too many rows" : row_fault(&routes[i]);
+        if (!fault)
+            r->first[i] = (uint8_t)i;
         for (size_t before = 0; before < i && !fault; before++)
-            fault = pair_fault(&routes[before], &routes[i]);
+            fault = pair_fault(r, before, i);
         if (!fault)
             continue;
         strbuf_addf(why, "route %zu (%s): %s", i + 1, routes[i].pattern ? routes[i].pattern : "-",
@@ -285,7 +291,7 @@ static const struct route *find_route(const struct router *r, unsigned method, c
 {
     const struct route *first = NULL, *found = NULL;
     for (const struct route *row = r->routes; row < r->routes + r->n; row++) {
-        if (first ? patterns_overlap(first->pattern, row->pattern) != SAME
+        if (first ? r->first[row - r->routes] != first - r->routes
                   : !pattern_matches(row->pattern, path, end))
             continue;
         if (!first)

@@ -18,7 +18,12 @@
 #include <stdint.h>
 
 enum method { GET = 1, HEAD, POST, PUT, PATCH, DELETE, OPTIONS };
-enum { ROUTER_PATH_MAX = 1024, ROUTER_PARAMS_MAX = 4, ROUTER_PARAM_MAX = 128 };
+enum {
+    ROUTER_ROUTES_MAX = 128,
+    ROUTER_PATH_MAX = 1024,
+    ROUTER_PARAMS_MAX = 4,
+    ROUTER_PARAM_MAX = 128
+};
 
 struct http_request;
 typedef enum status http_handler(struct http_request *req);
@@ -49,6 +54,7 @@ struct route {
 struct router {
     const struct route *routes;
     size_t n;
+    uint8_t first[ROUTER_ROUTES_MAX]; /* of each row: the first one with its pattern */
 };
 
 struct route_match {
@@ -64,10 +70,11 @@ struct route_match {
     const char *query; /* inside the target: raw bytes after '?', "" when none */
 };
 
-/* Check the table: every row has a method (not HEAD or OPTIONS), roles, a place to run and a
- * handler, a streamed body is for BLOCKING, patterns are canonical, their literals of unreserved
- * characters, no two rows are the same, and a literal segment stands before a {name} that could
- * shadow it. UNPROCESSABLE with the row and the reason in `why`: the service does not start. */
+/* Check the table, of ROUTER_ROUTES_MAX rows at most: every row has a method (not HEAD or OPTIONS),
+ * roles, a place to run and a handler, a streamed body is for BLOCKING, patterns are canonical,
+ * their literals of unreserved characters, no two rows are the same, and a literal segment stands
+ * before a {name} that could shadow it. UNPROCESSABLE with the row and the reason in `why`: the
+ * service does not start. */
 enum status router_init(struct router *r, const struct route *routes, size_t n, struct strbuf *why);
 /* Match a request target as it came over the wire. `method` is the request's token. OK;
  * BAD_REQUEST (also for a {name} over ROUTER_PARAM_MAX bytes); NOT_FOUND; METHOD_NOT_ALLOWED

@@ -457,6 +457,42 @@ static void requests_are_counted(void **state)
     fail_msg("the counters never came");
 }
 
+/* Requests of one connection share their memory. */
+static void a_request_has_nothing_of_the_one_before(void **state)
+{
+    (void)state;
+    int fd = dial();
+    for (int i = 0; i < 2; i++) {
+        struct reply r = ask_on(fd, "GET /fail HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_string_equal(field(&r, "X-Kept"), "yes");
+        reply_release(&r);
+        r = ask_on(fd, "GET /who HTTP/1.1\r\nHost: a\r\nAuthorization: user\r\n\r\n");
+        assert_string_equal(strbuf_cstr(&r.body), "user");
+        assert_null(field(&r, "X-Kept"));
+        reply_release(&r);
+        r = ask_on(fd, "GET /who HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_int_equal(r.code, 401);
+        reply_release(&r);
+        r = ask_on(fd, "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_int_equal(r.code, 204);
+        assert_null(field(&r, "WWW-Authenticate"));
+        assert_null(field(&r, "Content-Type"));
+        reply_release(&r);
+    }
+    char far[600];
+    snprintf(far, sizeof(far), "GET /items/%.*s?%0300d HTTP/1.1\r\nHost: a\r\n\r\n", 60,
+             "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghij", 0);
+    for (int i = 0; i < 2; i++) {
+        struct reply r = ask_on(fd, far);
+        assert_int_equal(r.body.len, 60);
+        reply_release(&r);
+        r = ask_on(fd, "GET /items/short HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_string_equal(strbuf_cstr(&r.body), "short");
+        reply_release(&r);
+    }
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +515,7 @@ int main(void)
         cmocka_unit_test(doubtful_framing_closes),
         cmocka_unit_test(json_bodies_are_strict),
         cmocka_unit_test(one_connection_serves_many),
+        cmocka_unit_test(a_request_has_nothing_of_the_one_before),
         cmocka_unit_test(slow_bytes_make_a_request),
         cmocka_unit_test(bad_starts_say_why),
         cmocka_unit_test(requests_are_counted),

@@ -309,6 +309,21 @@ static void expect_refused(const struct route *table, size_t n, const char *reas
     strbuf_release(&why);
 }
 
+static void a_table_has_its_size(void **state)
+{
+    (void)state;
+    static char patterns[ROUTER_ROUTES_MAX + 1][8];
+    struct route table[ROUTER_ROUTES_MAX + 1];
+    struct router r;
+    struct strbuf why = STRBUF_INIT;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        snprintf(patterns[i], sizeof(patterns[i]), "/r%zu", i);
+        table[i] = (struct route){GET, patterns[i], ANYONE, NULL, INLINE, handler, NULL};
+    }
+    expect_refused(table, COUNT(table), "too many rows");
+    assert_int_equal(router_init(&r, table, ROUTER_ROUTES_MAX, &why), STATUS_OK);
+}
+
 static void incomplete_rows_do_not_start(void **state)
 {
     (void)state;
@@ -463,6 +478,7 @@ int main(void)
         cmocka_unit_test(only_canonical_paths_pass),
         cmocka_unit_test(odd_but_canonical_paths_pass),
         cmocka_unit_test(lengths_are_limited),
+        cmocka_unit_test(a_table_has_its_size),
         cmocka_unit_test(incomplete_rows_do_not_start),
         cmocka_unit_test(odd_patterns_do_not_start),
         cmocka_unit_test(clashing_rows_do_not_start),
