@@ -249,8 +249,11 @@ enum status sqlite_transaction(struct sqlite *db, enum status (*work)(struct sql
     if (st != STATUS_OK)
         return st;
     st = work(db, ctx);
-    if (st == STATUS_OK)
+    if (st == STATUS_OK) {
         st = sqlite_exec(db, "COMMIT", SQL_NONE, NULL);
+        if (st == STATUS_UNAVAILABLE) /* written, and not durable: recovery may find it */
+            st = STATUS_OUTCOME_UNKNOWN;
+    }
     if (st != STATUS_OK)
         rollback(db);
     return st;

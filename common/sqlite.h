@@ -40,6 +40,7 @@ int64_t sqlite_i64(const struct sqlite_rows *rows, int i);
 const char *sqlite_text(const struct sqlite_rows *rows, int i, size_t *len);
 const void *sqlite_blob(const struct sqlite_rows *rows, int i, size_t *len);
 
-/* BEGIN IMMEDIATE, work, COMMIT; ROLLBACK on any failure, whose status comes back. */
+/* BEGIN IMMEDIATE, work, COMMIT; ROLLBACK on any failure, whose status comes back. OUTCOME_UNKNOWN
+ * for a COMMIT that failed on the disk: not done for now, but a crash may bring it to life. */
 enum status sqlite_transaction(struct sqlite *db, enum status (*work)(struct sqlite *db, void *ctx),
                                void *ctx);

@@ -339,7 +339,6 @@ enum status index_insert(struct index *ix, struct object *o, const uint8_t data_
                          const struct index_with *with, const struct audit_by *by)
 {
     struct insert in = {.ix = ix, .o = o, .data_key = data_key, .by = by};
-    uint8_t earlier_key[KEY_SIZE];
     enum status s;
     if (with)
         in.with = *with;
@@ -355,11 +354,11 @@ enum status index_insert(struct index *ix, struct object *o, const uint8_t data_
         if (s == STATUS_OK)
             s = index_write(ix, insert_row, &in);
     } while (s == STATUS_OK && in.stale);
-    if (s != STATUS_OK || !in.again)
-        return s;
-    s = index_find(ix, in.earlier, o, earlier_key);
-    secret_wipe(earlier_key, sizeof(earlier_key));
-    return s == STATUS_OK ? STATUS_DUPLICATE : s;
+    if (s == STATUS_OK && in.again) {
+        memcpy(o->id, in.earlier, OBJECT_ID);
+        s = STATUS_DUPLICATE;
+    }
+    return s;
 }
 
 enum status index_room(struct index *ix, uint64_t *room)
@@ -402,8 +401,8 @@ static enum status read_row(const struct index *ix, const struct sqlite_rows *ro
 
 #define ROW "SELECT id, seq, key_id, wrapped_key, sealed FROM objects "
 
-enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
-                       uint8_t data_key[KEY_SIZE])
+static enum status find_row(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
+                            uint8_t data_key[KEY_SIZE])
 {
     bool found = false;
     struct sqlite_rows *rows = NULL;
@@ -415,6 +414,17 @@ enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct obj
         s = found ? read_row(ix, rows, o, data_key) : STATUS_NOT_FOUND;
     sqlite_rows_free(rows);
     index_return(ix, db);
+    return s;
+}
+
+enum status index_find(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
+                       uint8_t data_key[KEY_SIZE])
+{
+    o->key_id = 0;
+    enum status s = find_row(ix, id, o, data_key);
+    /* The key was retired since the row was read? By now the row names another one. */
+    if (s == STATUS_CORRUPT && !keyring_has(ix->keys, o->key_id))
+        s = find_row(ix, id, o, data_key);
     return index_status(s);
 }
 

@@ -47,9 +47,9 @@ struct index_with {
 };
 
 /* Together with its audit entry, "store" by `by`. Durable when it returns OK; o->seq and o->key_id
- * are set. `with` may be NULL. DUPLICATE, and *o is the earlier one, when with->once stored it
- * before. CONTENDED and STORAGE_FULL (also past the quota): certainly not there; UNAVAILABLE:
- * after a failed write the row may still come to life when SQLite recovers its log. */
+ * are set. `with` may be NULL. DUPLICATE, and o->id is the earlier one, when with->once stored it
+ * before. OUTCOME_UNKNOWN: a crash may bring the row to life. After any other failure it is not
+ * there. */
 enum status index_insert(struct index *ix, struct object *o, const uint8_t data_key[KEY_SIZE],
                          const struct index_with *with, const struct audit_by *by);
 /* NOT_FOUND; CORRUPT when key or row fail their authentication. The caller wipes `data_key`. */

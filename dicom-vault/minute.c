@@ -35,6 +35,7 @@ static void once(struct minute *m)
         log_error("refusals_unwritten", F("why", status_slug(s)));
     log_anchor(m->store);
     store_collect(m->store);
+    keyring_refresh(store_keys(m->store)); /* a retired key leaves this process too */
 }
 
 static void *run(void *arg)

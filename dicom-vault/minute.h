@@ -1,6 +1,7 @@
 /* What the server does once a minute, in a thread of its own: the counts of refused callers go to
  * the audit log, and the log's head goes to the server's log, as the anchor that `audit verify
- * --expect` takes; blobs whose unlinking a backup held up are unlinked. Once more at the end. */
+ * --expect` takes; blobs whose unlinking a backup held up are unlinked, and retired keys forgotten.
+ * Once more at the end. */
 #pragma once
 #include "refusals.h"
 #include "store.h"

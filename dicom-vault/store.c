@@ -434,6 +434,18 @@ void upload_also(struct upload *u,
     u->with.also_ctx = ctx;
 }
 
+/* What was stored under its tag before. */
+static enum status find_earlier(const struct upload *u, struct object *o)
+{
+    uint8_t id[OBJECT_ID], data_key[KEY_SIZE];
+    memcpy(id, o->id, OBJECT_ID);
+    enum status st = index_find(u->store->index, id, o, data_key);
+    secret_wipe(data_key, sizeof(data_key));
+    if (st == STATUS_NOT_FOUND) /* deleted since: another try stores it */
+        return STATUS_UNAVAILABLE;
+    return st == STATUS_OK && !same_file(o, &u->object) ? STATUS_CONFLICT : st;
+}
+
 enum status upload_finish(struct upload *u, const char *name, const struct audit_by *by,
                           struct object *o)
 {
@@ -450,11 +462,10 @@ enum status upload_finish(struct upload *u, const char *name, const struct audit
     snprintf(u->object.name, sizeof(u->object.name), "%s", name);
     *o = u->object;
     st = index_insert(u->store->index, o, u->data_key, &u->with, by);
-    if (st == STATUS_CONTENDED || st == STATUS_DUPLICATE ||
-        st == STATUS_STORAGE_FULL) /* else the next start's sweep decides */
+    if (st != STATUS_OK && st != STATUS_OUTCOME_UNKNOWN) /* that the next start's sweep decides */
         unlinkat(folder_leaf(&u->store->folder, u->object.id), u->id, 0);
     if (st == STATUS_DUPLICATE)
-        st = same_file(o, &u->object) ? STATUS_OK : STATUS_CONFLICT;
+        st = find_earlier(u, o);
     return index_status(st);
 }
 

@@ -1,9 +1,11 @@
 /* For LD_PRELOAD: counts the calls that change files, and ends the process by SIGKILL before one
  * of them, as a crash at that step would. While the file CRASH_ARM exists: its content is the
  * number of the call to die at (0: none), and every call before it is appended to CRASH_TRACE.
- * SYNC_MS: a slow disk, each sync takes that long more. CLOCK_BEHIND_S: the system's clock, not the
- * monotonic one, is that many seconds late. */
+ * While the file SYNC_FAILS exists, SQLite's log cannot be synced. SYNC_MS: a slow disk, each sync
+ * takes that long more. CLOCK_BEHIND_S: the system's clock, not the monotonic one, is that many
+ * seconds late. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
@@ -100,6 +102,10 @@ int fsync(int fd)
 int fdatasync(int fd)
 {
     before_sync(fd);
+    if (getenv("SYNC_FAILS") && access(getenv("SYNC_FAILS"), F_OK) == 0) {
+        errno = EIO;
+        return -1;
+    }
     return (int)syscall(SYS_fdatasync, fd);
 }
 

@@ -210,6 +210,26 @@ def test_commands_that_change_keys(vault, crash):
     assert vault.command("verify").returncode == 0
 
 
+def test_a_log_that_cannot_be_synced(vault, crash, folder):
+    """The row is written and not durable: the reply says that nobody knows, and whatever a crash
+    makes of the row, the payload is there with it."""
+    fails = folder / "sync-fails"
+    vault.start(**crash.env, SYNC_FAILS=fails)
+    kept = vault.put(b"kept")
+    headers = {"Idempotency-Key": "k"}
+    fails.touch()
+    reply = vault.request("POST", "/files", data=CONTENT, headers=headers)
+    assert reply.status_code == 503 and reply.json()["type"] == "/problems/outcome-unknown"
+    assert vault.request("GET", f"/files/{kept}").status_code == 503  # it cannot be recorded
+    vault.server.kill()
+    fails.unlink()
+    vault.server.start(wait="/healthz")
+    assert sorted(map(len, whole(vault).values())) in ([4], [4, len(CONTENT)])
+    assert vault.request("POST", "/files", data=CONTENT, headers=headers).status_code == 201
+    assert sorted(map(len, whole(vault).values())) == [4, len(CONTENT)]
+    assert vault.command("audit", "verify").returncode == 0
+
+
 def test_a_clock_that_was_set_back(vault, crash):
     """Times are told, nothing is decided by them: lists keep the order of uploads, pages end where
     they ended, keys and the audit log hold."""

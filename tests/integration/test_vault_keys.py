@@ -139,6 +139,7 @@ def test_a_key_is_worn_out_before_its_nonces_may_repeat(running):
     reply = running.request("POST", "/files", data=b"x")
     assert reply.status_code == 503 and "Retry-After" in reply.headers
     assert "rotate" in running.server.log_text()
+    assert running.disk.under_way() == [] and len(running.disk.blobs()) == len(running.list())
     running.command("rotate")
     running.put(b"x")
     with sqlite3.connect(running.data / "index.db") as db:
