@@ -232,7 +232,8 @@ function joinAll() {
   }
   const active = room(state.active);
   for (const r of state.rooms.values()) {
-    if (!r.listed && r !== active && !hasOutgoing(r)) state.rooms.delete(r.name);
+    const kept = r.listed || r.joining || r === active || hasOutgoing(r);
+    if (!kept) state.rooms.delete(r.name);
   }
   for (const r of new Set([active, ...state.rooms.values()])) {
     if (!r.invited) join(r);
@@ -264,7 +265,6 @@ function open(name) {
     $("text").value = room(name).draft;
   }
   state.active = name;
-  wanted = null;
   store.saveSession();
   join(room(name));
   showRooms(false);
