@@ -341,8 +341,10 @@ static int configure(sqlite3 *handle, unsigned busy_ms)
     int code = set_wal(handle, busy_ms);
     if (code != SQLITE_OK)
         return code;
-    return sqlite3_exec(handle, "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON", NULL, NULL,
-                        NULL);
+    return sqlite3_exec(handle,
+                        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
+                        "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON",
+                        NULL, NULL, NULL);
 }
 
 enum status sqlite_open(const char *path, unsigned busy_ms, const struct embed_folder *schema,

@@ -88,6 +88,8 @@ enum status audit_append(struct sqlite *db, const struct keyring *keys, const st
     if (!e->object)
         r.e.object_len = 0;
     enum status s = audit_head(db, keys, &head);
+    if (s == STATUS_OK && head.count == INT64_MAX)
+        s = STATUS_CORRUPT; /* nobody wrote that many */
     if (s != STATUS_OK)
         return s;
     r.seq = head.count + 1;
@@ -121,13 +123,14 @@ enum status audit_record(struct index *ix, const struct audit_entry *e)
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-/* A NUL inside would hide what stands behind it from the mac. */
+/* A NUL inside would hide what stands behind it from the mac; and a table that somebody made anew
+ * may have no text at all. */
 static const char *whole_text(const struct sqlite_rows *rows, int column, bool *whole)
 {
     size_t len;
     const char *text = sqlite_text(rows, column, &len);
-    *whole = *whole && strlen(text) == len;
-    return text;
+    *whole = *whole && text && strlen(text) == len;
+    return text ? text : "";
 }
 
 static bool read_row(const struct sqlite_rows *rows, struct audit_row *r)
@@ -142,23 +145,35 @@ static bool read_row(const struct sqlite_rows *rows, struct audit_row *r)
     return whole;
 }
 
-enum status audit_list(struct sqlite *db, int64_t before, int64_t limit,
-                       void (*each)(void *ctx, const struct audit_row *r), void *ctx)
+/* What is read of each entry; the mac, the eighth, only to verify it. */
+#define ROW "SELECT seq, at_ms, who, source, action, object, outcome, mac FROM audit "
+
+static enum status list(struct sqlite *db, const char *sql, const struct sql_value *values,
+                        size_t n, void (*each)(void *ctx, const struct audit_row *r), void *ctx)
 {
     struct sqlite_rows *rows = NULL;
     struct audit_row r;
     bool more = true;
-    enum status s =
-        sqlite_query(db,
-                     "SELECT seq, at_ms, who, source, action, object, outcome FROM audit"
-                     " WHERE seq < ? ORDER BY seq DESC LIMIT ?",
-                     SQL(SQL_I64(before), SQL_I64(limit)), &rows);
+    enum status s = sqlite_query(db, sql, values, n, &rows);
     while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
         read_row(rows, &r);
         each(ctx, &r);
     }
     sqlite_rows_free(rows);
     return s;
+}
+
+enum status audit_list(struct sqlite *db, int64_t before, int64_t limit,
+                       void (*each)(void *ctx, const struct audit_row *r), void *ctx)
+{
+    return list(db, ROW "WHERE seq < ? ORDER BY seq DESC LIMIT ?",
+                SQL(SQL_I64(before), SQL_I64(limit)), each, ctx);
+}
+
+enum status audit_list_all(struct sqlite *db, void (*each)(void *ctx, const struct audit_row *r),
+                           void *ctx)
+{
+    return list(db, ROW "ORDER BY seq", SQL_NONE, each, ctx);
 }
 
 /* --- verifying ------------------------------------------------------------------------------- */
@@ -201,9 +216,7 @@ enum status audit_verify(struct sqlite *db, const struct keyring *keys,
     struct sqlite_rows *rows = NULL;
     bool more = true;
     chain_begin(keys, out);
-    enum status s = sqlite_query(
-        db, "SELECT seq, at_ms, who, source, action, object, outcome, mac FROM audit ORDER BY seq",
-        SQL_NONE, &rows);
+    enum status s = sqlite_query(db, ROW "ORDER BY seq", SQL_NONE, &rows);
     if (s == STATUS_OK && expect)
         s = compare(expect, out, why);
     while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {

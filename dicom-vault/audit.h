@@ -49,6 +49,9 @@ enum status audit_head(struct sqlite *db, const struct keyring *keys, struct aud
  * not checked. What `each` is given lasts as long as it runs. */
 enum status audit_list(struct sqlite *db, int64_t before, int64_t limit,
                        void (*each)(void *ctx, const struct audit_row *r), void *ctx);
+/* All of them, oldest first. */
+enum status audit_list_all(struct sqlite *db, void (*each)(void *ctx, const struct audit_row *r),
+                           void *ctx);
 /* Walk the whole chain. CORRUPT, with the place in `why`, when an entry was changed, removed or
  * reordered; with `expect`, also when the log is no continuation of that head. *out is how far the
  * chain holds. */

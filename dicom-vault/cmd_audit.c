@@ -8,18 +8,16 @@
 
 /* --- list ------------------------------------------------------------------------------------ */
 
-static void print_entry(const struct sqlite_rows *rows)
+static void print_entry(void *ctx, const struct audit_row *r)
 {
     char at[RFC3339_SIZE];
-    size_t len;
     struct strbuf line = STRBUF_INIT;
-    const void *object = sqlite_blob(rows, 5, &len);
-    const char *who = sqlite_text(rows, 2, NULL);
-    rfc3339_format(sqlite_i64(rows, 1), at);
-    strbuf_addf(&line, "%lld %s %s %s %s ", (long long)sqlite_i64(rows, 0), at, *who ? who : "-",
-                sqlite_text(rows, 3, NULL), sqlite_text(rows, 4, NULL));
-    hex_encode(&line, object, len);
-    strbuf_addf(&line, "%s%s", len ? " " : "- ", sqlite_text(rows, 6, NULL));
+    (void)ctx;
+    rfc3339_format(r->at_ms, at);
+    strbuf_addf(&line, "%lld %s %s %s %s ", (long long)r->seq, at, *r->e.by.who ? r->e.by.who : "-",
+                r->e.by.source, r->e.action);
+    hex_encode(&line, r->e.object, r->e.object_len);
+    strbuf_addf(&line, "%s%s", r->e.object_len ? " " : "- ", r->e.outcome);
     puts(line.bytes);
     strbuf_release(&line);
 }
@@ -27,18 +25,10 @@ static void print_entry(const struct sqlite_rows *rows)
 static enum status list(struct sqlite *db, const struct keyring *keys, const char *expect,
                         struct strbuf *why)
 {
-    struct sqlite_rows *rows = NULL;
-    bool more = true;
     (void)keys;
     (void)expect;
     (void)why;
-    enum status s = sqlite_query(
-        db, "SELECT seq, at_ms, who, source, action, object, outcome FROM audit ORDER BY seq",
-        SQL_NONE, &rows);
-    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more)
-        print_entry(rows);
-    sqlite_rows_free(rows);
-    return s;
+    return audit_list_all(db, print_entry, NULL);
 }
 
 /* --- head and verify ------------------------------------------------------------------------- */

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUSY_MS = 1000, SEALED_ROW_MAX = OBJECT_ROW_MAX + SEAL_OVERHEAD };
+/* ROTATIONS_MAX: of the wrapping key while one row waits to be written. */
+enum { BUSY_MS = 1000, ROTATIONS_MAX = 8, SEALED_ROW_MAX = OBJECT_ROW_MAX + SEAL_OVERHEAD };
 
 struct write {
     struct group_entry entry; /* first */
@@ -339,12 +340,14 @@ enum status index_insert(struct index *ix, struct object *o, const uint8_t data_
                          const struct index_with *with, const struct audit_by *by)
 {
     struct insert in = {.ix = ix, .o = o, .data_key = data_key, .by = by};
-    enum status s;
+    enum status s = STATUS_OK;
     if (with)
         in.with = *with;
     in.stored = chunked_file_size(o->size);
     seal_row(ix, o, data_key, &in);
-    do {
+    for (int tries = 0; tries == 0 || (s == STATUS_OK && in.stale); tries++) {
+        if (tries == ROTATIONS_MAX)
+            return STATUS_UNAVAILABLE;
         if (in.stale)
             wraps_drop(&ix->wraps);
         in.stale = false;
@@ -353,7 +356,7 @@ enum status index_insert(struct index *ix, struct object *o, const uint8_t data_
             s = keyring_wrap(ix->keys, in.key_id, o->id, data_key, in.wrapped);
         if (s == STATUS_OK)
             s = index_write(ix, insert_row, &in);
-    } while (s == STATUS_OK && in.stale);
+    }
     if (s == STATUS_OK && in.again) {
         memcpy(o->id, in.earlier, OBJECT_ID);
         s = STATUS_DUPLICATE;

@@ -154,6 +154,24 @@ def test_tampering_beside_the_server(vault):
     assert vault.command("audit", "tidy", check=False).returncode == 2
 
 
+def test_a_log_that_somebody_made_anew(vault):
+    """Without the schema's promises: no text, no number that can follow. It is reported, nothing
+    breaks, and nothing is answered that cannot be recorded."""
+    vault.start()
+    file_id = vault.put(b"x")
+    vault.server.stop()
+    tamper(vault, "ALTER TABLE audit RENAME TO old", "CREATE TABLE audit AS SELECT * FROM old",
+           "UPDATE audit SET who = NULL, outcome = NULL, object = NULL WHERE seq = 2")
+    assert len(vault.command("audit", "list").stdout.splitlines()) == 2
+    assert "entry 2 " in vault.command("audit", "verify", check=False).stderr
+    tamper(vault, f"UPDATE audit SET seq = {2**63 - 1} WHERE seq = 2")
+    assert "entry 2 is missing" in vault.command("audit", "verify", check=False).stderr
+    vault.start()
+    assert vault.fetch(file_id)[0] == 503
+    assert vault.request("POST", "/files", data=b"x").status_code == 500
+    assert vault.disk.blobs() == [file_id]
+
+
 def test_anchors_are_logged(vault):
     vault.start(VAULT_ANCHOR_S=1)
     vault.put(b"x")

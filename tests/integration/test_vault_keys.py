@@ -146,6 +146,16 @@ def test_a_key_is_worn_out_before_its_nonces_may_repeat(running):
         assert db.execute("SELECT MAX(reserved) FROM wrapping_keys").fetchone()[0] <= LIMIT
 
 
+def test_a_newest_key_that_cannot_be(running):
+    """Somebody with the disk says so: uploads are refused, and leave nothing."""
+    running.server.stop()
+    with sqlite3.connect(running.data / "index.db") as db:
+        db.execute("INSERT INTO wrapping_keys VALUES (?, 0)", (2**32 + 1,))
+    running.start()
+    assert running.request("POST", "/files", data=b"x").status_code == 503
+    assert running.list() == [] and running.disk.blobs() == []
+
+
 def test_a_count_is_reserved_before_it_is_used(running):
     """After kill -9 the next server begins behind everything that may have been used."""
     def reserved():

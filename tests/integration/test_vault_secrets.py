@@ -75,6 +75,27 @@ def test_keys_are_gone_once_used(vault):
     until(lambda: found(pid, keys).keys() == {"new"}, what="the retired key gone from memory")
 
 
+class Careless(Server):
+    def command(self):
+        return ["sh", "-c", 'umask 0; exec "$@"', "sh", *super().command()]
+
+
+def test_all_files_are_the_owners_alone(vault, folder):
+    """Whatever the umask says."""
+    vault.command("init")
+    vault.key = vault.new_key("read,write")
+    vault.server = Careless("dicom-vault", vault.env, folder).start(wait="/healthz")
+    try:
+        vault.put(pattern(100_000))
+        vault.command("rotate")
+        vault.command("backup", "--to", folder / "copy")
+        files = [p for top in (vault.data, folder / "copy") for p in [top, *top.rglob("*")]]
+        assert {"index.db-wal", "keyring", "lock", "backup.lock"} <= {p.name for p in files}
+        assert [p for p in files if p.stat().st_mode & 0o077] == []
+    finally:
+        assert vault.server.stop() == 0
+
+
 class OtherGroup(Server):
     """In a group that is not root's, so that it shows whose the files in /proc are."""
 
