@@ -13,6 +13,7 @@ static struct metric *told_metric;
 struct accept {
     struct gate_pass pass; /* first: what the gate hands out is the accept */
     struct http_request *req;
+    bool keyed; /* by the client */
     struct assignment what;
     struct gate_finding found; /* by its own look at the order */
 };
@@ -47,15 +48,47 @@ static void go_on(void *accept)
     http_go_on(((struct accept *)accept)->req);
 }
 
+static void go_on_all(void *first)
+{
+    struct gate_pass *next, *p = first;
+    for (; p; p = next) {
+        next = p->next; /* the request may be gone once it went on */
+        go_on(p);
+    }
+}
+
+static void hand_on(void (*job)(void *), void *arg)
+{
+    if (workers_submit_admitted(hub.workers, job, arg))
+        job(arg); /* the server stops: this answers it at once */
+}
+
+/* With a key the refusal is recorded, by a transaction of its own. */
+static bool needs_database(const struct gate_pass *p)
+{
+    const struct accept *a = (const struct accept *)p;
+    return !p->told || (p->found.st == STATUS_CONFLICT && a->keyed);
+}
+
+/* All who need nothing but an answer get theirs from one job: waking a worker for each would cost
+ * more than the answer. */
 static void leave_gate(struct accept *a, const struct gate_finding *found)
 {
     struct gate_pass *next, *p = gate_leave(hub.gate, &a->pass, found);
+    struct gate_pass *told = NULL, **end = &told;
     for (; p; p = next) {
-        next = p->next; /* the request may be gone once it was handed on */
+        next = p->next;
+        p->next = NULL;
         metric_add(told_metric, p->told);
-        if (workers_submit_admitted(hub.workers, go_on, p))
-            go_on(p); /* the server stops: this answers it at once */
+        if (needs_database(p)) {
+            hand_on(go_on, p);
+        } else {
+            *end = p;
+            end = &p->next;
+        }
     }
+    if (told)
+        hand_on(go_on_all, told);
 }
 
 /* Release of the request's state. Still inside only if it never ran, since the server stops. */
@@ -134,17 +167,17 @@ static enum status accept_told(struct http_request *req, const struct accept *a)
 
 static enum status accept_begin(struct http_request *req, struct accept **out)
 {
-    struct command cmd = {0};
     int64_t order = 0;
     enum status st = request_order(req, &order);
     if (!st)
         st = refuse_body(req);
     if (!st)
-        st = write_begin(req, &cmd);
+        st = write_check(req);
     if (st)
         return st;
     struct accept *a = *out = xcalloc(1, sizeof(*a));
     *a = (struct accept){.pass = {.order = order}, .req = req, .what = assignment_of(req)};
+    a->keyed = http_header(req, "Idempotency-Key");
     a->what.order = order;
     http_set_state(req, a, accept_free);
     return STATUS_OK;
@@ -158,9 +191,7 @@ enum status post_accept(struct http_request *req)
         return st;
     if (!http_on_pool(req))
         return hub.gate ? http_leave(req, wait_at_gate, a) : STATUS_NEEDS_POOL;
-    /* With a key the refusal is recorded, by a transaction of its own. */
-    bool record = a->pass.found.st == STATUS_CONFLICT && http_header(req, "Idempotency-Key");
-    return a->pass.told && !record ? accept_told(req, a) : accept_run(req, a);
+    return needs_database(&a->pass) ? accept_run(req, a) : accept_told(req, a);
 }
 
 /* --- next ------------------------------------------------------------------------------------- */

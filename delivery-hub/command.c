@@ -80,15 +80,14 @@ static enum status claim(struct db_conn *c, struct command *cmd)
     return STATUS_OK;
 }
 
-static enum status complete(struct db_conn *c, const struct command *cmd)
+static enum status complete(struct db_conn *c, struct command *cmd)
 {
-    const struct reply *r = &cmd->reply;
+    struct reply *r = &cmd->reply;
     return db_exec(c,
                    "UPDATE idempotency SET code = ?, order_id = ?, version = ?, body = ? "
                    "WHERE caller = ? AND idem_key = ?",
                    SQL(SQL_I64(r->code), SQL_I64(r->order), SQL_I64(r->version),
-                       SQL_TEXT(strbuf_cstr(&r->body)), SQL_TEXT(cmd->caller),
-                       SQL_TEXT(key_of(cmd))),
+                       SQL_TEXT(reply_text(r)), SQL_TEXT(cmd->caller), SQL_TEXT(key_of(cmd))),
                    NULL);
 }
 
@@ -97,9 +96,9 @@ static enum status run(struct db_conn *c, void *ctx)
     struct command *cmd = ctx;
     bool claimed = cmd->key || cmd->unsure;
     enum status st = STATUS_OK;
-    cmd->reply.code = 0;
     cmd->replayed = false;
-    strbuf_reset(&cmd->reply.body);
+    reply_nothing(&cmd->reply);
+    cmd->reply.code = 0;
     if (claimed)
         st = claim(c, cmd);
     if (st || cmd->reply.code)

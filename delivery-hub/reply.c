@@ -4,22 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 
+static void renew(struct reply *r, int code, const struct order *o)
+{
+    *r = (struct reply){.code = code, .body = r->body};
+    r->order = o ? o->id : 0;
+    r->version = o ? o->version : 0;
+    strbuf_reset(&r->body);
+}
+
 void reply_order(struct reply *r, int code, const struct order *o)
 {
-    r->code = code;
-    r->again = false;
-    r->order = o->id;
-    r->version = o->version;
-    strbuf_reset(&r->body);
+    renew(r, code, o);
     order_write(o, &r->body);
 }
 
 void reply_nothing(struct reply *r)
 {
-    r->code = 204;
-    r->again = false;
-    r->order = r->version = 0;
-    strbuf_reset(&r->body);
+    renew(r, 204, NULL);
 }
 
 bool reply_changed(const struct reply *r)
@@ -30,15 +31,22 @@ bool reply_changed(const struct reply *r)
 void reply_refuse(struct reply *r, enum status st, const char *reason, const struct order *o,
                   const char *detail)
 {
-    r->code = status_http(st);
-    r->again = false;
-    r->order = o ? o->id : 0;
-    r->version = o ? o->version : 0;
-    strbuf_reset(&r->body);
-    json_t *members = json_pack("{s:s, s:s, s:s*}", "detail", detail, "reason", reason, "state",
-                                o ? order_state_name(o->state) : NULL);
-    json_write(&r->body, members);
-    json_decref(members);
+    renew(r, status_http(st), o);
+    r->reason = reason;
+    r->detail = detail;
+    r->state = o ? order_state_name(o->state) : NULL;
+}
+
+const char *reply_text(struct reply *r)
+{
+    if (r->detail) {
+        json_t *members = json_pack("{s:s, s:s, s:s*}", "detail", r->detail, "reason", r->reason,
+                                    "state", r->state);
+        strbuf_reset(&r->body);
+        json_write(&r->body, members);
+        json_decref(members);
+    }
+    return strbuf_cstr(&r->body);
 }
 
 static enum status refusal_status(int code)
@@ -52,14 +60,12 @@ static enum status refusal_status(int code)
     return STATUS_INTERNAL;
 }
 
-static enum status send_refusal(struct http_request *req, const struct reply *r)
+/* The members of a recorded one are those of send_refusal, in the same order. */
+static enum status send_recorded(struct http_request *req, enum status st, const struct reply *r)
 {
-    enum status st = refusal_status(r->code);
     struct strbuf why = STRBUF_INIT;
     json_t *members = NULL, *value;
     const char *name;
-    if (r->again)
-        http_set_header(req, "Retry-After", "1");
     if (json_parse(strbuf_cstr(&r->body), r->body.len, &members, &why))
         st = http_fail(req, STATUS_INTERNAL, "the recorded answer cannot be read: %s",
                        strbuf_cstr(&why));
@@ -73,6 +79,19 @@ static enum status send_refusal(struct http_request *req, const struct reply *r)
     json_decref(members);
     strbuf_release(&why);
     return st;
+}
+
+static enum status send_refusal(struct http_request *req, const struct reply *r)
+{
+    enum status st = refusal_status(r->code);
+    if (r->again)
+        http_set_header(req, "Retry-After", "1");
+    if (!r->detail)
+        return send_recorded(req, st, r);
+    http_fail_member(req, "reason", r->reason);
+    if (r->state)
+        http_fail_member(req, "state", r->state);
+    return http_fail(req, st, "%s", r->detail);
 }
 
 enum status reply_send(struct http_request *req, const struct reply *r)

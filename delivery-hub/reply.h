@@ -5,10 +5,13 @@
 #include "orders.h"
 
 struct reply {
-    int code;           /* HTTP: 200, 201, 204, or a refusal's 404, 409, 412, 422 */
-    bool again;         /* a refusal that time will lift: it goes with Retry-After */
-    int64_t order;      /* it is of this one; 0: none */
-    int64_t version;    /* and of this version */
+    int code;        /* HTTP: 200, 201, 204, or a refusal's 404, 409, 412, 422 */
+    bool again;      /* a refusal that time will lift: it goes with Retry-After */
+    int64_t order;   /* it is of this one; 0: none */
+    int64_t version; /* and of this version */
+    /* Of a refusal made now, all static (`state` or NULL); of a recorded one they are in the body.
+     */
+    const char *reason, *detail, *state;
     struct strbuf body; /* JSON: the order, or the members of the problem */
 };
 
@@ -20,6 +23,8 @@ bool reply_changed(const struct reply *r); /* is it of a write that changed some
  * NULL) adds its state. */
 void reply_refuse(struct reply *r, enum status st, const char *reason, const struct order *o,
                   const char *detail);
+/* The body, to be recorded. */
+const char *reply_text(struct reply *r);
 enum status reply_send(struct http_request *req, const struct reply *r);
 
 /* "\"v3\"", of one version of an order. */

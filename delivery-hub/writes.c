@@ -38,16 +38,22 @@ static void committed(const struct reply *r)
         relay_publish(hub.direct);
 }
 
+enum status write_check(struct http_request *req)
+{
+    const char *key = http_header(req, "Idempotency-Key");
+    if (key && !command_key_valid(key))
+        return http_fail(req, STATUS_BAD_REQUEST,
+                         "Idempotency-Key must be 1 to %d printable characters without blanks",
+                         IDEMPOTENCY_KEY_MAX);
+    return STATUS_OK;
+}
+
 enum status write_begin(struct http_request *req, struct command *cmd)
 {
     cmd->caller = http_principal(req)->id;
     cmd->key = http_header(req, "Idempotency-Key");
-    if (cmd->key && !command_key_valid(cmd->key))
-        return http_fail(req, STATUS_BAD_REQUEST,
-                         "Idempotency-Key must be 1 to %d printable characters without blanks",
-                         IDEMPOTENCY_KEY_MAX);
     hash_request(req, cmd->request);
-    return STATUS_OK;
+    return write_check(req);
 }
 
 enum status write_end(struct http_request *req, struct command *cmd, enum status st)

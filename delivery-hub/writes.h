@@ -13,7 +13,9 @@ enum status post_release(struct http_request *req);
 enum status post_cancel(struct http_request *req);
 
 /* What every write consists of: write_begin, command_run with the command's work, write_end. */
-/* The caller, the key and what it stands for; BAD_REQUEST for what cannot be a key. */
+/* BAD_REQUEST for what cannot be a key. */
+enum status write_check(struct http_request *req);
+/* The same, and the caller, the key and what it stands for. */
 enum status write_begin(struct http_request *req, struct command *cmd);
 /* Send the reply, or, unless `st` of command_run is OK, say what the failure means. */
 enum status write_end(struct http_request *req, struct command *cmd, enum status st);
