@@ -79,13 +79,15 @@ def rows_touched(database):
 
 def test_no_full_scan_and_no_sort(server):
     calls = work(server)
+    looks = [rows_touched(server.database)[0] for _ in range(2)]  # MySQL counts that, too
+    most = 500 + looks[1] - looks[0]
     for name, call in {**calls, "a lapsed lease": lambda: lapse(server)}.items():
         call()  # the first one prepares statements
         before = rows_touched(server.database)
         r = call()
         assert r is None or r.status_code in (200, 201, 409), (name, r.text)
         after = rows_touched(server.database)
-        assert after[0] - before[0] < 500 and after[1] == before[1], (name, before, after)
+        assert after[0] - before[0] < most and after[1] == before[1], (name, before, after)
     # The control: what a scan of the table would have shown.
     before = rows_touched(server.database)
     hub.rows(server.database, "SELECT COUNT(*) FROM orders WHERE note = 'x' ORDER BY pickup")
@@ -114,7 +116,7 @@ def test_every_statement_has_a_plan(server):
     lapse(server)
     hub.rows(server.database, "SET GLOBAL general_log = 0")
     statements = {}
-    for row in hub.rows(server.database, "SELECT CAST(argument AS CHAR) sql_text FROM "
+    for row in hub.rows(server.database, "SELECT CONVERT(argument USING latin1) sql_text FROM "
                         "mysql.general_log WHERE command_type = 'Execute'"):
         sql = row["sql_text"].replace("LIMIT ?", "LIMIT 20")  # the log leaves that one out
         statements.setdefault(re.sub(r"'[^']*'|\b\d+\b", "?", sql), sql)
