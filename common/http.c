@@ -276,7 +276,7 @@ static void http_free(struct http *h)
     free(h->metrics);
     free(h->routes);
     free(h->proxies);
-    free(h->cors_origin);
+    free(h->cors_origins);
     free(h);
 }
 
@@ -289,7 +289,7 @@ static struct http *http_new(const struct http_options *o)
     h->body_max = o->body_max ? o->body_max : 64 * 1024;
     h->stream_max = o->stream_max ? o->stream_max : (uint64_t)16 << 30;
     h->timeout_s = o->timeout_s ? o->timeout_s : 30;
-    h->cors_origin = o->cors_origin && *o->cors_origin ? xstrdup(o->cors_origin) : NULL;
+    h->cors_origins = o->cors_origins && *o->cors_origins ? xstrdup(o->cors_origins) : NULL;
     h->warning = o->warning;
     h->in_flight_gauge = metric_gauge("http_requests_in_flight", "", "Requests not yet answered.");
     random_hex(h->id_prefix, sizeof(h->id_prefix) / 2);

@@ -60,7 +60,7 @@ struct http_options {
      * second for each KiB. It does not run while a request is with the pool: there the stores' own
      * time limits do. */
     unsigned timeout_s;
-    const char *cors_origin;     /* one exact origin for preflights, or NULL */
+    const char *cors_origins;    /* exact ones by comma, whose pages may call; or NULL */
     const char *trusted_proxies; /* comma-separated addresses or CIDR, or NULL */
     const char *warning;         /* static text for X-Warning of every reply, or NULL */
 };
@@ -82,6 +82,8 @@ const struct route *http_route(const struct http_request *req);           /* the
 enum method http_method(const struct http_request *req); /* as it came: HEAD, OPTIONS too */
 /* NULL when absent. Names without regard to case. Valid until the reply. */
 const char *http_header(const struct http_request *req, const char *name);
+/* The raw query, "" when there is none: for query_get where names may come twice. */
+const char *http_query_string(const struct http_request *req);
 /* Query value into `out` (emptied first). BAD_REQUEST as query_get says. */
 enum status http_query(struct http_request *req, const char *name, struct strbuf *out, bool *found);
 /* A whole number in min..max from the query, `fallback` when absent; BAD_REQUEST otherwise. */

@@ -178,9 +178,7 @@ static enum status check_size(struct http_request *req)
 
 static bool is_preflight(const struct http_request *req)
 {
-    const char *origin = http_header(req, "Origin");
-    return req->method == OPTIONS && req->h->cors_origin && origin &&
-           strcmp(origin, req->h->cors_origin) == 0 &&
+    return req->method == OPTIONS && http_cors_origin(req) &&
            http_header(req, "Access-Control-Request-Method");
 }
 

@@ -34,7 +34,7 @@ struct http {
     struct guard *guard;
     struct ip_range *proxies;
     size_t proxy_count;
-    char *cors_origin;   /* or NULL */
+    char *cors_origins;  /* or NULL */
     const char *warning; /* or NULL */
     size_t body_max;
     uint64_t stream_max;
@@ -146,6 +146,8 @@ void http_send_raw(struct http_request *req);
 void http_reply_clear(struct http_request *req);
 /* Clear, then set what every reply has. `type` may be NULL. */
 void http_reply_begin(struct http_request *req, int code, const char *type);
+/* The request's Origin when it is one of cors_origins, or else NULL. */
+const char *http_cors_origin(const struct http_request *req);
 bool http_has_reply_header(const struct http_request *req, const char *name);
 
 /* http_stream.c */

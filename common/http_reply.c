@@ -56,18 +56,31 @@ bool http_has_reply_header(const struct http_request *req, const char *name)
     return wanted.found;
 }
 
+const char *http_cors_origin(const struct http_request *req)
+{
+    const char *origin = http_header(req, "Origin");
+    const char *at = req->h->cors_origins;
+    size_t len = origin ? strlen(origin) : 0;
+    while (at && len > 0) {
+        at += strspn(at, ", ");
+        size_t one = strcspn(at, ", ");
+        if (one == len && memcmp(at, origin, len) == 0)
+            return origin;
+        at = one > 0 ? at + one : NULL;
+    }
+    return NULL;
+}
+
 static void emit_cors(const struct http_request *req, emit_header *emit, void *to)
 {
-    const char *ours = req->h->cors_origin;
-    if (!ours)
+    const char *origin = http_cors_origin(req);
+    if (req->h->cors_origins)
+        emit(to, "Vary", "Origin");
+    if (!origin)
         return;
-    const char *origin = http_header(req, "Origin");
-    emit(to, "Vary", "Origin");
-    if (!origin || strcmp(origin, ours) != 0)
-        return;
-    emit(to, "Access-Control-Allow-Origin", ours);
+    emit(to, "Access-Control-Allow-Origin", origin);
     emit(to, "Access-Control-Expose-Headers",
-         "Consistency-Token, ETag, Link, Location, Retry-After, X-Request-Id");
+         "Consistency-Token, ETag, Link, Location, Retry-After, Warning, X-Request-Id");
 }
 
 static void each_header(const struct http_request *req, emit_header *emit, void *to)

@@ -24,6 +24,11 @@ const char *http_header(const struct http_request *req, const char *name)
     return MHD_lookup_connection_value(req->conn, MHD_HEADER_KIND, name);
 }
 
+const char *http_query_string(const struct http_request *req)
+{
+    return req->match.query;
+}
+
 enum status http_query(struct http_request *req, const char *name, struct strbuf *out, bool *found)
 {
     strbuf_reset(out);

@@ -148,7 +148,7 @@ static struct http *serve(struct workers *workers)
         .connections_max = (size_t)config.connections,
         .body_max = 8 * 1024,
         .warning = config.strategy == ASSIGN_NAIVE ? "one order may have several winners" : NULL,
-        .cors_origin = config.cors_origin[0] ? config.cors_origin : NULL,
+        .cors_origins = config.cors_origin[0] ? config.cors_origin : NULL,
         .trusted_proxies = config.trusted_proxies[0] ? config.trusted_proxies : NULL,
     };
     if (http_start(&o, &http, &why))

@@ -13,7 +13,7 @@
 
 int cmd_serve(int argc, char **argv)
 {
-    static const char *listen, *proxies;
+    static const char *listen, *proxies, *origins;
     static int64_t threads, connections, file_max, quota, reserve, period_s;
     static const struct config_option options[] = {
         CMD_WHERE,
@@ -30,6 +30,8 @@ int cmd_serve(int argc, char **argv)
          NULL},
         {"VAULT_ANCHOR_S", CONFIG_INT, &period_s, "60",
          "seconds between two heads of the audit log in the server's log", 1, 3600, NULL},
+        {"VAULT_CORS_ORIGINS", CONFIG_STRING, &origins, "",
+         "origins whose pages may call, by comma, as in https://viewer.example", 0, 0, NULL},
         {"TRUSTED_PROXIES", CONFIG_STRING, &proxies, "", "addresses or CIDR, by comma", 0, 0, NULL},
     };
     struct strbuf why = STRBUF_INIT;
@@ -52,6 +54,7 @@ int cmd_serve(int argc, char **argv)
         .workers = workers,
         .connections_max = (size_t)connections,
         .stream_max = (uint64_t)file_max,
+        .cors_origins = origins,
         .trusted_proxies = proxies,
     };
     http_options.routes = routes_table(&http_options.route_count);

@@ -14,6 +14,13 @@ struct dicom_json {
     enum dicom_charset charset[DICOM_DEPTH_MAX + 1];
     json_t *fragments; /* the attribute of compressed pixel data; borrowed */
     uint64_t fragments_at;
+    struct strbuf bulk; /* of struct bulk */
+};
+
+/* A value that is told by its place in the file. */
+struct bulk {
+    json_t *attribute; /* borrowed */
+    uint64_t offset, length;
 };
 
 /* --- what is wanted -------------------------------------------------------------------------- */
@@ -193,13 +200,10 @@ static void add_numbers(json_t *attribute, const struct number *n, const struct 
         json_array_append_new(values_of(attribute), number_json(n, e->value + at));
 }
 
-static void add_bulk(const struct dicom_json *j, json_t *attribute, uint64_t from, uint64_t len)
+static void add_bulk(struct dicom_json *j, json_t *attribute, uint64_t offset, uint64_t length)
 {
-    struct strbuf uri = STRBUF_INIT;
-    strbuf_addf(&uri, "%s%llu-%llu", j->want.bulk_uri, (unsigned long long)from,
-                (unsigned long long)len);
-    json_object_set_new(attribute, "BulkDataURI", json_string(strbuf_cstr(&uri)));
-    strbuf_release(&uri);
+    struct bulk bulk = {attribute, offset, length};
+    strbuf_add(&j->bulk, &bulk, sizeof(bulk));
 }
 
 static void add_bytes(json_t *attribute, const uint8_t *bytes, size_t len)
@@ -217,7 +221,7 @@ static size_t keep_for(const char *vr)
 static void add_value(struct dicom_json *j, const struct dicom_event *e)
 {
     bool whole = e->value_len == e->length && e->tag != DICOM_TAG(0x7FE0, 0x10);
-    if (!whole && !j->want.bulk_uri)
+    if (!whole && !j->want.bulk)
         return;
     json_t *attribute = add_attribute(j->item[e->depth], e->tag, e->vr);
     const struct number *n = number_of(e->vr);
@@ -272,7 +276,7 @@ static void on_end(struct dicom_json *j, const struct dicom_event *e)
 {
     if (!j->fragments)
         return;
-    if (j->want.bulk_uri)
+    if (j->want.bulk)
         add_bulk(j, j->fragments, j->fragments_at, e->offset - j->fragments_at);
     j->fragments = NULL;
 }
@@ -312,7 +316,22 @@ void dicom_json_free(struct dicom_json *j)
     if (!j)
         return;
     json_decref(j->item[0]);
+    strbuf_release(&j->bulk);
     free(j);
+}
+
+void dicom_json_link(struct dicom_json *j, const char *prefix)
+{
+    for (size_t at = 0; at < j->bulk.len; at += sizeof(struct bulk)) {
+        struct bulk bulk;
+        struct strbuf uri = STRBUF_INIT;
+        memcpy(&bulk, j->bulk.bytes + at, sizeof(bulk));
+        strbuf_addf(&uri, "%s%llu-%llu", prefix, (unsigned long long)bulk.offset,
+                    (unsigned long long)bulk.length);
+        json_object_set_new(bulk.attribute, "BulkDataURI", json_string(strbuf_cstr(&uri)));
+        strbuf_release(&uri);
+    }
+    strbuf_reset(&j->bulk);
 }
 
 json_t *dicom_json_take(struct dicom_json *j)

@@ -8,9 +8,7 @@ struct dicom_json_want {
     /* Which elements of the data set itself to take, sorted; NULL: all, and those in sequences. */
     const uint32_t *tags;
     size_t count;
-    /* Put "<bulk_uri><offset>-<length>" for values that are too long to stand here; NULL: leave
-     * them out. Must outlive the builder. */
-    const char *bulk_uri;
+    bool bulk; /* note values that are too long to stand here, for dicom_json_link; else left out */
 };
 enum {
     DICOM_JSON_ELEMENTS_MAX = 1 << 16,
@@ -22,6 +20,8 @@ struct dicom_json;
 struct dicom_json *dicom_json_new(const struct dicom_json_want *want);
 void dicom_json_free(struct dicom_json *j); /* NULL is fine */
 dicom_tap dicom_json_tap;                   /* its ctx is the builder */
+/* Give every value that was noted its BulkDataURI: "<prefix><offset>-<length>" in the file. */
+void dicom_json_link(struct dicom_json *j, const char *prefix);
 /* What there is so far, once the parser is at the end of the data set; the caller's to decref. NULL
  * when there were more than DICOM_JSON_ELEMENTS_MAX elements. */
 json_t *dicom_json_take(struct dicom_json *j);

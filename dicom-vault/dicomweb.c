@@ -118,7 +118,8 @@ static enum status record_many(struct sqlite *db, void *ctx)
 
 enum status dicomweb_recorded(struct http_request *req, const struct strbuf *ids, enum status s)
 {
-    struct many m = {ids, {routes_caller(req), "read", NULL, OBJECT_ID, status_slug(s)}};
+    struct many m = {ids,
+                     {routes_caller(req), routes_action(req), NULL, OBJECT_ID, status_slug(s)}};
     if (s != STATUS_OK || ids->len == 0)
         return routes_recorded(req, NULL, s);
     if (index_write(store_index(dicomweb_vault), record_many, &m) == STATUS_OK)

@@ -3,6 +3,7 @@
 #pragma once
 #include "dicom_index.h"
 #include "http.h"
+#include "secret.h"
 #include "store.h"
 
 /* What the handlers work on; both outlive the server. Main thread, before http_start. */
@@ -34,3 +35,5 @@ void dicomweb_url(struct http_request *req, const char *study, const char *serie
 void dicomweb_path_query(struct http_request *req, struct dicom_query *q);
 /* As routes_recorded, with an entry for each of these objects, all in one transaction. */
 enum status dicomweb_recorded(struct http_request *req, const struct strbuf *ids, enum status s);
+/* The first instance that the path names. NOT_FOUND. */
+enum status dicomweb_find_one(struct http_request *req, uint8_t id[OBJECT_ID]);

@@ -109,7 +109,7 @@ static enum status begin_part(void *ctx, const char *content_type)
 {
     struct stow *st = ctx;
     struct media m;
-    const struct dicom_json_want want = {dicom_row_tags, dicom_row_tags_count, NULL};
+    const struct dicom_json_want want = {dicom_row_tags, dicom_row_tags_count, false};
     if (++st->count > INSTANCES_MAX)
         return http_fail(st->req, STATUS_TOO_LARGE, "at most %d instances", INSTANCES_MAX);
     if (media_parse(content_type, &m) != STATUS_OK || strcmp(m.name, "application/dicom") != 0) {

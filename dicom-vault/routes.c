@@ -23,6 +23,11 @@ static http_handler get_page, get_files, get_file, get_seal, delete_file, post_b
 static enum status post_chunk(struct http_request *req, const uint8_t *bytes, size_t len);
 static const struct body_stream file_body = {post_begin, post_chunk};
 
+#define STUDIES_PATH "/dicomweb/studies"
+#define STUDY_PATH STUDIES_PATH "/{study}"
+#define SERIES_PATH STUDY_PATH "/series/{series}"
+#define INSTANCE_PATH SERIES_PATH "/instances/{instance}"
+
 static const struct route table[] = {
     /* method, pattern, who may, object check, where it runs, handler, body */
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
@@ -46,9 +51,28 @@ static const struct route table[] = {
     {GET, "/files/{id}/seal", SCOPE_READ, NULL, BLOCKING, get_seal, NULL},
     {DELETE, "/files/{id}", SCOPE_ADMIN, NULL, BLOCKING, delete_file, NULL},
     {GET, "/audit", SCOPE_ADMIN, NULL, BLOCKING, get_audit, NULL},
-    {POST, "/dicomweb/studies", SCOPE_WRITE, NULL, BLOCKING, dicomweb_store, &dicomweb_store_body},
-    {POST, "/dicomweb/studies/{study}", SCOPE_WRITE, NULL, BLOCKING, dicomweb_store,
-     &dicomweb_store_body},
+    {POST, STUDIES_PATH, SCOPE_WRITE, NULL, BLOCKING, dicomweb_store, &dicomweb_store_body},
+    {POST, STUDY_PATH, SCOPE_WRITE, NULL, BLOCKING, dicomweb_store, &dicomweb_store_body},
+    {GET, STUDIES_PATH, SCOPE_READ, NULL, BLOCKING, dicomweb_search_studies, NULL},
+    {GET, "/dicomweb/series", SCOPE_READ, NULL, BLOCKING, dicomweb_search_series, NULL},
+    {GET, "/dicomweb/instances", SCOPE_READ, NULL, BLOCKING, dicomweb_search_instances, NULL},
+    {GET, STUDY_PATH "/series", SCOPE_READ, NULL, BLOCKING, dicomweb_search_series, NULL},
+    {GET, STUDY_PATH "/instances", SCOPE_READ, NULL, BLOCKING, dicomweb_search_instances, NULL},
+    {GET, SERIES_PATH "/instances", SCOPE_READ, NULL, BLOCKING, dicomweb_search_instances, NULL},
+    {GET, STUDY_PATH, SCOPE_READ, NULL, BLOCKING, dicomweb_retrieve, NULL},
+    {GET, SERIES_PATH, SCOPE_READ, NULL, BLOCKING, dicomweb_retrieve, NULL},
+    {GET, INSTANCE_PATH, SCOPE_READ, NULL, BLOCKING, dicomweb_retrieve, NULL},
+    {GET, STUDY_PATH "/metadata", SCOPE_READ, NULL, BLOCKING, dicomweb_metadata, NULL},
+    {GET, SERIES_PATH "/metadata", SCOPE_READ, NULL, BLOCKING, dicomweb_metadata, NULL},
+    {GET, INSTANCE_PATH "/metadata", SCOPE_READ, NULL, BLOCKING, dicomweb_metadata, NULL},
+    {GET, INSTANCE_PATH "/frames/{frames}", SCOPE_READ, NULL, BLOCKING, dicomweb_frames, NULL},
+    {GET, INSTANCE_PATH "/frames/{frames}/rendered", SCOPE_READ, NULL, BLOCKING, dicomweb_rendered,
+     NULL},
+    {GET, INSTANCE_PATH "/rendered", SCOPE_READ, NULL, BLOCKING, dicomweb_rendered, NULL},
+    {GET, INSTANCE_PATH "/thumbnail", SCOPE_READ, NULL, BLOCKING, dicomweb_thumbnail, NULL},
+    {GET, SERIES_PATH "/thumbnail", SCOPE_READ, NULL, BLOCKING, dicomweb_thumbnail, NULL},
+    {GET, INSTANCE_PATH "/bulkdata/{range}", SCOPE_READ, NULL, BLOCKING, dicomweb_bulkdata, NULL},
+    {DELETE, STUDY_PATH, SCOPE_ADMIN, NULL, BLOCKING, dicomweb_delete_study, NULL},
     {POST, "/demo/flip/{id}", ANYONE, NULL, BLOCKING, demo_flip, NULL}, /* only with DEMO_FAULTS */
 };
 
@@ -82,11 +106,26 @@ static const struct {
     http_handler *handler;
     const char *action;
 } actions[] = {
-    {post_file, "store"},    {get_files, "list"},  {get_file, "read"},        {get_seal, "seal"},
-    {delete_file, "delete"}, {get_audit, "audit"}, {dicomweb_store, "store"},
+    {post_file, "store"},
+    {get_files, "list"},
+    {get_file, "read"},
+    {get_seal, "seal"},
+    {delete_file, "delete"},
+    {get_audit, "audit"},
+    {dicomweb_store, "store"},
+    {dicomweb_search_studies, "search"},
+    {dicomweb_search_series, "search"},
+    {dicomweb_search_instances, "search"},
+    {dicomweb_retrieve, "read"},
+    {dicomweb_metadata, "read metadata"},
+    {dicomweb_frames, "read frames"},
+    {dicomweb_rendered, "render"},
+    {dicomweb_thumbnail, "render"},
+    {dicomweb_bulkdata, "read bulk data"},
+    {dicomweb_delete_study, "delete"},
 };
 
-static const char *action_of(const struct http_request *req)
+const char *routes_action(const struct http_request *req)
 {
     const struct route *route = http_route(req);
     for (size_t i = 0; i < sizeof(actions) / sizeof(actions[0]); i++)
@@ -105,7 +144,7 @@ struct audit_by routes_caller(const struct http_request *req)
 static enum status recorded_by(struct http_request *req, struct audit_by by,
                                const uint8_t id[OBJECT_ID], enum status s)
 {
-    struct audit_entry e = {by, action_of(req), id, id ? OBJECT_ID : 0, status_slug(s)};
+    struct audit_entry e = {by, routes_action(req), id, id ? OBJECT_ID : 0, status_slug(s)};
     if (s == STATUS_UNAVAILABLE) /* the index itself; trying it once more would double the wait */
         return s;
     if (audit_record(store_index(store), &e) == STATUS_OK || status_http(s) >= 500)

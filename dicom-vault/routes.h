@@ -13,6 +13,8 @@ enum status routes_authenticate(struct http_request *req, struct principal *who)
 
 /* For the handlers of the table, wherever they are. */
 struct audit_by routes_caller(const struct http_request *req);
+/* What the audit log calls it. */
+const char *routes_action(const struct http_request *req);
 /* Put into the audit log that the caller did what the route is for to `id` (may be NULL), with the
  * outcome `s`: before the first byte of the reply. Returns `s`, or UNAVAILABLE when it cannot be
  * recorded: then there is no other reply. */

@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from dicomweb_kit import (failures, instance, multipart, read, sample, samples, stow, values)
+from dicomweb_kit import failures, instance, multipart, read, sample, stow, values
 from vault_kit import vault  # noqa: F401
 
 
@@ -103,28 +103,6 @@ def test_malformed_bodies(vault):
                  good.replace(b"Content-Type", b"X: y\r\n" * 1000 + b"Content-Type")]:
         assert stow(vault, body=body).status_code == 400, body[:80]
     assert not any((vault.data / "tmp").iterdir())
-
-
-def test_every_sample_file(vault):
-    """Some 170 files, odd and broken ones among them: stored as they are, or refused with a reason;
-    the server lives."""
-    vault.start()
-    kept, refused = {}, {}
-    for path in samples():
-        content = path.read_bytes()
-        reply = stow(vault, content, Accept="*/*")
-        assert reply.status_code in (200, 409), (path, reply.text)
-        if reply.status_code == 200:
-            kept[stored(reply)[0] + ".dcm"] = content
-        else:
-            (code, why), = failures(reply)
-            assert why, path
-            refused.setdefault(why, []).append(path.name)
-    files = vault.list()
-    assert {f["name"] for f in files} == set(kept) and len(kept) > 60, (len(kept), refused)
-    for file in files:
-        assert vault.fetch(file["id"]) == (200, kept[file["name"]], True)
-    print({why: len(names) for why, names in refused.items()})
 
 
 def test_nothing_of_a_patient_in_the_folder(vault):

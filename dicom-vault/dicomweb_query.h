@@ -1,0 +1,23 @@
+/* The query of a QIDO-RS search (PS3.18, 8.3.4), as far as blind indexes can answer it: equality,
+ * and a closed range of days, which is that many equalities. Any thread. */
+#pragma once
+#include "dicom_index.h"
+
+enum { QIDO_LIMIT_MAX = 5000, QIDO_VALUES_MAX = 64, QIDO_DAYS_MAX = 366, QIDO_INCLUDES_MAX = 64 };
+
+struct qido {
+    int64_t limit, offset;
+    struct strbuf values[FIELDS]; /* NUL-terminated ones, one behind the other; none: not asked */
+    bool all;                     /* includefield=all */
+    uint32_t include[QIDO_INCLUDES_MAX];
+    size_t includes;
+};
+
+/* `query` as it came over the wire. BAD_REQUEST with the reason in `why`. */
+enum status qido_parse(const char *query, int level, struct qido *out, struct strbuf *why);
+void qido_release(struct qido *q);
+/* Add its criteria to those that are there. */
+void qido_ask(const struct qido *q, const struct index *ix, struct dicom_query *to);
+/* Append the days from..to, both YYYYMMDD, as values; false for anything else, or more than
+ * QIDO_DAYS_MAX. */
+bool qido_days(const char *from, const char *to, struct strbuf *values);

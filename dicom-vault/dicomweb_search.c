@@ -1,0 +1,205 @@
+#include "dicomweb.h"
+#include "dicomweb_query.h"
+#include "log.h"
+#include "routes.h"
+#include <stdio.h>
+#include <string.h>
+
+/* QIDO-RS (PS3.18, 10.6). */
+
+struct results {
+    struct http_request *req;
+    struct qido qido;
+    struct dicom_query query;
+    json_t *list;
+    size_t damaged;
+};
+
+/* --- what a list of studies or series tells; a list of instances tells all that a row has ---- */
+
+static const uint32_t study_tags[] = {
+    0x00080020, 0x00080030, 0x00080050, 0x00080090, 0x00080201, 0x00081030, 0x00100010,
+    0x00100020, 0x00100030, 0x00100040, 0x00101010, 0x0020000D, 0x00200010,
+};
+static const uint32_t series_tags[] = {
+    0x00080021, 0x00080031, 0x00080060, 0x00080070, 0x00080080, 0x0008103E,
+    0x00180015, 0x0020000E, 0x00200011, 0x00400244, 0x00400245,
+};
+
+static bool among(const uint32_t *tags, size_t n, uint32_t tag)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tags[i] == tag)
+            return true;
+    return false;
+}
+
+static bool told(int level, uint32_t tag)
+{
+    if (level == INSTANCES)
+        return among(dicom_row_tags, dicom_row_tags_count, tag);
+    if (among(study_tags, sizeof(study_tags) / sizeof(study_tags[0]), tag))
+        return true;
+    return level == SERIES && among(series_tags, sizeof(series_tags) / sizeof(series_tags[0]), tag);
+}
+
+/* Fields that were asked for and are not kept in rows (PS3.18, 8.3.4.3: a server may leave them
+ * out). */
+static void warn_of_fields(struct http_request *req, const struct qido *q, int level)
+{
+    for (size_t i = 0; i < q->includes; i++)
+        if (!told(level, q->include[i]) && q->include[i] >> 16 != 0x0020 &&
+            q->include[i] != 0x00080061)
+            http_set_header(req, "Warning",
+                            "299 dicom-vault \"some of includefield is not in lists: metadata has "
+                            "it\"");
+}
+
+/* --- attributes that are counted, not stored ------------------------------------------------- */
+
+static void add_modality(void *ctx, const struct object *o, json_t *attributes)
+{
+    json_t *list = ctx;
+    const char *modality = dicom_json_text(attributes, 0x00080060);
+    json_t *known;
+    size_t i;
+    (void)o;
+    json_array_foreach(list, i, known) if (modality && strcmp(json_string_value(known), modality) ==
+                                                           0) modality = NULL;
+    if (modality)
+        json_array_append_new(list, json_string(modality));
+}
+
+static enum status add_modalities(struct index *ix, const char *study, json_t *to)
+{
+    struct dicom_query q = {.level = SERIES, .fields = 1, .limit = 1000};
+    json_t *list = json_array();
+    dicom_query_add(&q, ix, FIELD_STUDY, study);
+    enum status s = dicom_search(ix, &q, add_modality, list);
+    json_object_set_new(to, "00080061", json_pack("{s:s, s:o}", "vr", "CS", "Value", list));
+    dicom_query_release(&q);
+    return s;
+}
+
+static enum status add_counts(struct index *ix, int level, const char *study, const char *series,
+                              json_t *to)
+{
+    int64_t n_series, n_instances;
+    enum status s =
+        dicom_count(ix, study, level == SERIES ? series : NULL, &n_series, &n_instances);
+    if (level == SERIES) {
+        dicom_json_set_int(to, 0x00201209, "IS", n_instances);
+        return s;
+    }
+    dicom_json_set_int(to, 0x00201206, "IS", n_series);
+    dicom_json_set_int(to, 0x00201208, "IS", n_instances);
+    return s == STATUS_OK ? add_modalities(ix, study, to) : s;
+}
+
+/* --- results --------------------------------------------------------------------------------- */
+
+static json_t *result(struct results *r, json_t *attributes)
+{
+    json_t *to = json_object(), *attribute;
+    const char *name, *uid = dicom_json_text(attributes, 0x0020000D);
+    const char *series = dicom_json_text(attributes, 0x0020000E);
+    struct strbuf url = STRBUF_INIT;
+    dicom_json_set(to, 0x00080005, "CS", "ISO_IR 192");
+    dicom_json_set(to, 0x00080056, "CS", "ONLINE");
+    json_object_foreach(attributes, name, attribute) if (told((int)r->query.level,
+                                                              (uint32_t)strtoul(name, NULL, 16)) ||
+                                                         r->query.level == INSTANCES)
+        json_object_set(to, name, attribute);
+    dicomweb_url(r->req, uid, r->query.level >= SERIES ? series : NULL,
+                 r->query.level == INSTANCES ? dicom_json_text(attributes, 0x00080018) : NULL,
+                 &url);
+    dicom_json_set(to, 0x00081190, "UR", strbuf_cstr(&url));
+    strbuf_release(&url);
+    return to;
+}
+
+static void add_result(void *ctx, const struct object *o, json_t *attributes)
+{
+    struct results *r = ctx;
+    char id[OBJECT_ID_HEX + 1];
+    if (dicom_json_text(attributes, 0x0020000D) && dicom_json_text(attributes, 0x0020000E)) {
+        json_array_append_new(r->list, result(r, attributes));
+        return;
+    }
+    object_id_format(o->id, id);
+    log_error("object_damaged", F("object", id), F("what", "dicom row"));
+    r->damaged++;
+}
+
+/* After the search, which holds no more than one row open. */
+static enum status count_all(struct results *r)
+{
+    enum status s = STATUS_OK;
+    json_t *one;
+    size_t i;
+    if (r->query.level == INSTANCES)
+        return s;
+    json_array_foreach(r->list, i, one) if (s == STATUS_OK) s =
+        add_counts(store_index(dicomweb_vault), (int)r->query.level,
+                   dicom_json_text(one, 0x0020000D), dicom_json_text(one, 0x0020000E), one);
+    return s;
+}
+
+static enum status find(struct results *r)
+{
+    static const char *const types[] = {DICOM_JSON, "application/json", NULL};
+    struct strbuf why = STRBUF_INIT;
+    struct index *ix = store_index(dicomweb_vault);
+    enum status s = dicomweb_accept(r->req, types, NULL);
+    if (s == STATUS_OK) {
+        s = qido_parse(http_query_string(r->req), (int)r->query.level, &r->qido, &why);
+        if (s != STATUS_OK)
+            http_fail(r->req, s, "%s", strbuf_cstr(&why));
+    }
+    strbuf_release(&why);
+    if (s != STATUS_OK)
+        return s;
+    if ((http_param(r->req, "study") && r->qido.values[FIELD_STUDY].len) ||
+        (http_param(r->req, "series") && r->qido.values[FIELD_SERIES].len))
+        return http_fail(r->req, STATUS_BAD_REQUEST, "a UID stands in path and query");
+    r->query.limit = r->qido.limit;
+    r->query.offset = r->qido.offset;
+    dicomweb_path_query(r->req, &r->query);
+    qido_ask(&r->qido, ix, &r->query);
+    s = dicom_search(ix, &r->query, add_result, r);
+    return s == STATUS_OK ? count_all(r) : s;
+}
+
+static enum status search(struct http_request *req, int level)
+{
+    struct results r = {.req = req, .list = json_array()};
+    r.query.level = level == STUDIES ? STUDIES : level == SERIES ? SERIES : INSTANCES;
+    enum status s = routes_recorded(req, NULL, find(&r));
+    if (s == STATUS_OK)
+        warn_of_fields(req, &r.qido, level);
+    if (s == STATUS_OK && r.damaged > 0)
+        http_set_header(req, "Warning", "299 dicom-vault \"damaged results are left out\"");
+    if (s == STATUS_OK && json_array_size(r.list) == 0)
+        s = http_reply(req, 204, NULL, NULL, 0);
+    else if (s == STATUS_OK)
+        s = dicomweb_reply(req, 200, json_incref(r.list));
+    json_decref(r.list);
+    dicom_query_release(&r.query);
+    qido_release(&r.qido);
+    return s;
+}
+
+enum status dicomweb_search_studies(struct http_request *req)
+{
+    return search(req, STUDIES);
+}
+
+enum status dicomweb_search_series(struct http_request *req)
+{
+    return search(req, SERIES);
+}
+
+enum status dicomweb_search_instances(struct http_request *req)
+{
+    return search(req, INSTANCES);
+}

@@ -1,0 +1,178 @@
+"""QIDO-RS: what is found by which criteria, and what is refused since a blind index cannot answer."""
+
+import pytest
+from dicomweb_kit import instance, stow, values
+from vault_kit import vault  # noqa: F401
+
+STUDY, SERIES, UID = "0020000D", "0020000E", "00080018"
+
+
+def search(vault, path="/studies", code=200, **criteria):
+    reply = vault.request("GET", "/dicomweb" + path, params=criteria)
+    assert reply.status_code == code, reply.text
+    return reply.json() if code == 200 else reply.json()["detail"] if code == 400 else []
+
+
+@pytest.fixture
+def hospital(vault):
+    """Two patients; the first has two studies, one of these has two series."""
+    vault.start()
+    made = [
+        ("1.1", "1.1.1", "1.1.1.1", "A1", "Müller^Änne", "20240228", "CT", "ACC1"),
+        ("1.1", "1.1.1", "1.1.1.2", "A1", "Müller^Änne", "20240228", "CT", "ACC1"),
+        ("1.1", "1.1.2", "1.1.2.1", "A1", "Müller^Änne", "20240228", "SR", "ACC1"),
+        ("1.2", "1.2.1", "1.2.1.1", "A1", "Müller^Änne", "20240301", "MR", "ACC2"),
+        ("1.3", "1.3.1", "1.3.1.1", "B2", "Doe^John^^^", "20250101", "CT", "ACC3"),
+    ]
+    reply = stow(vault, *(
+        instance(study, series, uid, PatientID=pid, PatientName=name, StudyDate=date, Modality=mod,
+                 AccessionNumber=acc, SpecificCharacterSet="ISO_IR 100", InstanceNumber=7,
+                 StudyDescription="what", SeriesNumber=3)
+        for study, series, uid, pid, name, date, mod, acc in made))
+    assert reply.status_code == 200, reply.text
+    return vault
+
+
+FOUND = [
+    ({}, ["1.1", "1.2", "1.3"]), ({"PatientID": "A1"}, ["1.1", "1.2"]),
+    ({"00100020": "A1"}, ["1.1", "1.2"]), ({"PatientID": "a1"}, []), ({"PatientID": "A"}, []),
+    ({"PatientName": "Müller^Änne"}, ["1.1", "1.2"]),
+    ({"PatientName": "MÜLLER^änne^^^ "}, ["1.1", "1.2"]), ({"PatientName": "Müller"}, []),
+    ({"PatientName": "DOE^JOHN"}, ["1.3"]), ({"PatientName": "*"}, ["1.1", "1.2", "1.3"]),
+    ({"AccessionNumber": "ACC2"}, ["1.2"]), ({"ModalitiesInStudy": "SR"}, ["1.1"]),
+    ({"StudyInstanceUID": "1.3,1.2"}, ["1.2", "1.3"]), ({"StudyInstanceUID": "1.9"}, []),
+    ({"StudyDate": "20240228"}, ["1.1"]), ({"StudyDate": "20240228-20240301"}, ["1.1", "1.2"]),
+    ({"StudyDate": "20240229-20250228"}, ["1.2", "1.3"]), ({"StudyDate": "20240229"}, []),
+    ({"PatientID": "A1", "StudyDate": "20240301-20240331"}, ["1.2"]),
+    ({"PatientID": "A1", "ModalitiesInStudy": "CT", "StudyDate": "20240101-20241231"}, ["1.1"]),
+    ({"PatientID": "B2", "AccessionNumber": "ACC2"}, []),
+    ({"limit": 1}, ["1.1"]), ({"limit": 1, "offset": 1}, ["1.2"]), ({"offset": 3}, []),
+    ({"PatientID": "A1", "offset": 1, "fuzzymatching": "false"}, ["1.2"]),
+
+]
+
+
+def test_studies(hospital):
+    for criteria, found in FOUND:
+        got = search(hospital, code=200 if found else 204, **criteria)
+        assert values(got, STUDY) == found, criteria
+
+
+def test_what_a_list_tells(hospital):
+    one = search(hospital, PatientID="A1")[0]
+    assert one["00100010"]["Value"] == [{"Alphabetic": "Müller^Änne"}]
+    assert one["00080061"]["Value"] == ["CT", "SR"]
+    assert (one["00201206"]["Value"], one["00201208"]["Value"]) == ([2], [3])
+    assert one["00081190"]["Value"] == [hospital.server.url + "/dicomweb/studies/1.1"]
+    assert one["00081030"]["Value"] == ["what"] and one["00080005"]["Value"] == ["ISO_IR 192"]
+    assert "0020000E" not in one
+    series = search(hospital, "/studies/1.1/series")
+    assert values(series, SERIES) == ["1.1.1", "1.1.2"] and values(series, "00201209") == [2, 1]
+    assert values(series, "00200011") == [3, 3] and UID not in series[0]
+    instances = search(hospital, "/studies/1.1/series/1.1.1/instances")
+    assert values(instances, UID) == ["1.1.1.1", "1.1.1.2"]
+    assert values(instances, "00280010") == [4, 4] and values(instances, "00080060") == ["CT"] * 2
+    assert instances[1]["00081190"]["Value"][0].endswith(
+        "/dicomweb/studies/1.1/series/1.1.1/instances/1.1.1.2")
+
+
+def test_series_and_instances(hospital):
+    def of(path, tag, **criteria):
+        return values(search(hospital, path, **criteria), tag)
+    assert of("/series", SERIES) == ["1.1.1", "1.1.2", "1.2.1", "1.3.1"]
+    assert of("/series", SERIES, Modality="CT") == ["1.1.1", "1.3.1"]
+    assert of("/series", SERIES, Modality="CT", PatientID="A1") == ["1.1.1"]
+    assert of("/instances", UID, limit=2, offset=1) == ["1.1.1.2", "1.1.2.1"]
+    assert of("/instances", UID, SOPInstanceUID="1.3.1.1,1.1.1.2") == ["1.1.1.2", "1.3.1.1"]
+    assert of("/instances", UID, SOPInstanceUID="1.3.1.1,1.1.1.2", PatientID="B2") == ["1.3.1.1"]
+    assert of("/studies/1.1/instances", UID, SeriesInstanceUID="1.1.2") == ["1.1.2.1"]
+    search(hospital, "/studies/1.2/series", 204, Modality="CT")
+    search(hospital, "/studies/1.2/series/1.1.1/instances", 204)
+
+
+REFUSED = [
+    ("/studies", "PatientName=Do*", "whole values only"),
+    ("/studies", "PatientID=A%3F", "whole values only"),
+    ("/studies", "fuzzymatching=true", "whole values only"),
+    ("/studies", "StudyDate=20240101-", "closed range"),
+    ("/studies", "StudyDate=-20240101", "closed range"),
+    ("/studies", "StudyDate=20240101-20250102", "366 days"),
+    ("/studies", "StudyDate=20240230", "a day"), ("/studies", "StudyDate=2024", "a day"),
+    ("/studies", "StudyDate=20240301-20240228", "closed range"),
+    ("/studies", "PatientBirthDate=19310417", "what can be searched for"),
+    ("/studies", "00100030=19310417", "what can be searched for"),
+    ("/studies", "PatientID=A1&00100020=A1", "twice"),
+    ("/studies", "SeriesInstanceUID=1.1.1", "finer list"),
+    ("/series", "SOPInstanceUID=1.1.1", "finer list"),
+    ("/studies", "StudyInstanceUID=x", "want UIDs"), ("/studies", "limit=0", "limit"),
+    ("/studies", "limit=5001", "limit"), ("/studies", "offset=-1", "offset"),
+    ("/studies/1.1/series", "StudyInstanceUID=1.1", "path and query"),
+    ("/studies", "PatientID=%FF", "badly encoded"),
+]
+
+
+def test_what_a_blind_index_cannot_answer(hospital):
+    for path, query, why in REFUSED:
+        assert why in search(hospital, f"{path}?{query}", 400), query
+
+
+def test_a_leap_year_is_a_range(hospital):
+    assert len(search(hospital, StudyDate="20240101-20241231")) == 2
+
+
+def test_included_fields(hospital):
+    for fields in ["00081030,PatientID", "all", "00280010"]:
+        got = hospital.request("GET", f"/dicomweb/studies?includefield={fields}&includefield=all")
+        assert got.status_code == 200
+        assert ("Warning" in got.headers) == (fields == "00280010")
+
+
+def test_deleted_studies_are_found_no_more(hospital):
+    assert hospital.request("DELETE", "/dicomweb/studies/1.1").status_code == 204
+    assert hospital.request("DELETE", "/dicomweb/studies/1.1").status_code == 404
+    assert values(search(hospital), STUDY) == ["1.2", "1.3"]
+    file = hospital.request("GET", "/files?name=1.3.1.1.dcm").json()["files"][0]["id"]
+    assert hospital.request("DELETE", f"/files/{file}").status_code == 204
+    assert values(search(hospital), STUDY) == ["1.2"]
+    search(hospital, code=204, PatientID="B2")
+    assert len(hospital.list()) == 1
+    assert stow(hospital, instance("1.1", "1.1.1", "1.1.1.1")).status_code == 200, "free again"
+
+
+def test_a_row_of_another_object_opens_nothing(hospital):
+    """Rows swapped on the disk: left out of the list, with a warning."""
+    rows = hospital.disk.sql("SELECT id, sealed FROM dicom_instances ORDER BY id LIMIT 2")
+    for (row_id, _), (_, sealed) in zip(rows, reversed(rows)):
+        hospital.disk.sql("UPDATE dicom_instances SET sealed = ? WHERE id = ?", sealed, row_id)
+    got = hospital.request("GET", "/dicomweb/instances")
+    assert values(got.json(), UID) == ["1.1.2.1", "1.2.1.1", "1.3.1.1"]
+    assert "damaged" in got.headers["Warning"]
+
+
+def test_scopes_and_audit(hospital):
+    for scope, code in [("write", 403), ("admin", 403), ("read", 200)]:
+        key = hospital.new_key(scope)
+        assert hospital.request("GET", "/dicomweb/studies", key=key).status_code == code
+        code = 403 if scope != "admin" else 404
+        assert hospital.request("DELETE", "/dicomweb/studies/9", key=key).status_code == code
+    log = hospital.command("audit", "list").stdout
+    assert " search - ok" in log and " search - forbidden" in log and "A1" not in log
+
+
+def test_only_configured_origins(vault):
+    ours = "https://viewer.example"
+    vault.start(VAULT_CORS_ORIGINS=f"https://other.example,{ours}")
+    entries = vault.command("audit", "head").stdout
+    ask = {"Access-Control-Request-Method": "GET"}
+    reply = vault.request("OPTIONS", "/dicomweb/studies/1.2", key="none",
+                          headers={"Origin": ours, **ask})
+    assert (reply.status_code, reply.headers["Access-Control-Allow-Origin"]) == (204, ours)
+    assert "GET" in reply.headers["Access-Control-Allow-Methods"]
+    assert vault.command("audit", "head").stdout == entries, "nothing was looked at"
+    for origin in ["https://viewer.example.evil", "https://viewer", "null", f"{ours},x"]:
+        reply = vault.request("OPTIONS", "/dicomweb/studies", key="none",
+                              headers={"Origin": origin, **ask})
+        assert reply.status_code == 401
+        assert "Access-Control-Allow-Origin" not in reply.headers
+    reply = vault.request("GET", "/dicomweb/studies", headers={"Origin": ours})
+    assert (reply.status_code, reply.headers["Access-Control-Allow-Origin"]) == (204, ours)
