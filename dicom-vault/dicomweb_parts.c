@@ -1,11 +1,14 @@
 #include "dicomweb_parts.h"
 #include "dicomweb.h"
+#include "log.h"
+#include "routes.h"
 #include "secret.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct parts {
+    struct http_request *req;
     struct strbuf pieces;
     size_t at; /* of the next */
     bool single;
@@ -86,9 +89,8 @@ static void take_text(struct parts *p, uint8_t *out, size_t len, size_t *n)
 
 /* A part's head goes out together with its first bytes, so that what fails at once is known before
  * the reply begins. */
-static enum status read_parts(void *state, uint8_t *out, size_t len, size_t *n)
+static enum status fill(struct parts *p, uint8_t *out, size_t len, size_t *n)
 {
-    struct parts *p = state;
     enum status s = STATUS_OK;
     *n = 0;
     while (s == STATUS_OK && *n < len) {
@@ -107,6 +109,18 @@ static enum status read_parts(void *state, uint8_t *out, size_t len, size_t *n)
     return s;
 }
 
+/* The log has it as read already; when it breaks off, it has that too. */
+static enum status read_parts(void *state, uint8_t *out, size_t len, size_t *n)
+{
+    struct parts *p = state;
+    enum status s = fill(p, out, len, n);
+    struct audit_entry e = {routes_caller(p->req), routes_action(p->req), p->id, OBJECT_ID,
+                            status_slug(s)};
+    if (s != STATUS_OK && audit_record(store_index(dicomweb_vault), &e) != STATUS_OK)
+        log_error("break_unrecorded", F("why", status_slug(s)));
+    return s;
+}
+
 static void release_parts(void *state)
 {
     dicomweb_release_later(free_parts, state);
@@ -117,6 +131,7 @@ enum status dicomweb_reply_parts(struct http_request *req, const char *type, str
 {
     char content[128];
     struct parts *p = xcalloc(1, sizeof(*p));
+    p->req = req;
     p->pieces = *pieces;
     *pieces = (struct strbuf)STRBUF_INIT;
     p->single = single;

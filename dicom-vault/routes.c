@@ -446,7 +446,7 @@ static enum status read_file(void *state, uint8_t *out, size_t len, size_t *n)
 {
     struct reading *r = state;
     enum status s = download_read(r->d, out, len, n);
-    struct audit_entry e = {routes_caller(r->req), action_of(r->req), r->id, OBJECT_ID,
+    struct audit_entry e = {routes_caller(r->req), routes_action(r->req), r->id, OBJECT_ID,
                             status_slug(s)};
     if (s != STATUS_OK && audit_record(store_index(store), &e) != STATUS_OK)
         log_error("break_unrecorded", F("why", status_slug(s)));

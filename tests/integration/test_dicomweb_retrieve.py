@@ -275,6 +275,8 @@ def test_damage_is_never_given_out(vault):
     assert get(vault, path_of(ds, "/rendered")).status_code == 500
     with pytest.raises(requests.RequestException):
         get(vault, path_of(ds, "/frames/1"))
+    assert "read frames" in vault.command("audit", "list").stdout.splitlines()[-1]
+    assert vault.command("audit", "list").stdout.endswith(" corrupt\n")
     blob.write_bytes(sound[:100] + bytes([sound[100] ^ 1]) + sound[101:])
     for path in ["/metadata", "/rendered", "/frames/1", ""]:
         assert get(vault, path_of(ds, path)).status_code == 500, path
