@@ -1,7 +1,7 @@
 // How two files are sealed, side by side: the same content, and nothing alike on the disk.
 
 import { getJson } from "./api.js";
-import { $, attempt, element } from "./ui.js";
+import { $, attempt, count, element } from "./ui.js";
 
 const LISTED = 1000;
 
@@ -19,7 +19,7 @@ function bytes(text, other) {
 function card(of, seal, other) {
   const rows = [["Name", of.name || "–"], ["Object", element("code", "", seal.id)],
     ["SHA-256 of the content", element("code", "", of.sha256)],
-    ["Bytes on disk", `${seal.stored_size.toLocaleString()}, in ${seal.chunks} chunks`],
+    ["Bytes on disk", `${seal.stored_size.toLocaleString()}, in ${count(seal.chunks, "chunk", "chunks")}`],
     ["Wrapped by key", String(seal.key)],
     ["Salt", element("code", "bytes", ...bytes(seal.salt, other?.salt))],
     ["Commitment", element("code", "bytes", ...bytes(seal.commitment, other?.commitment))]];
