@@ -9,6 +9,7 @@
 struct dicom_json {
     struct dicom_json_want want;
     size_t elements;
+    uint64_t kept;                      /* bytes of the values asked for so far */
     json_t *item[DICOM_DEPTH_MAX + 1];  /* [0] is the data set; borrowed but for it */
     json_t *items[DICOM_DEPTH_MAX + 1]; /* of the sequence that item[n + 1] is in; borrowed */
     enum dicom_charset charset[DICOM_DEPTH_MAX + 1];
@@ -213,9 +214,15 @@ static void add_bytes(json_t *attribute, const uint8_t *bytes, size_t len)
     json_object_set_new(attribute, "InlineBinary", json_stringn((char *)text, (size_t)n));
 }
 
-static size_t keep_for(const char *vr)
+/* In memory a value's JSON is up to 30 times as long, so that all of them together have a bound. */
+static size_t keep_for(struct dicom_json *j, const struct dicom_event *e)
 {
-    return is_bytes(vr) ? DICOM_JSON_BINARY_MAX : DICOM_JSON_TEXT_MAX;
+    size_t most = is_bytes(e->vr) ? DICOM_JSON_BINARY_MAX : DICOM_JSON_TEXT_MAX;
+    bool charset = e->tag == DICOM_TAG(8, 5) && e->length <= DICOM_UID_MAX; /* texts need it */
+    if (e->length > most || (j->kept + e->length > DICOM_JSON_KEEP_MAX && !charset))
+        return 0;
+    j->kept += e->length;
+    return most;
 }
 
 static void add_value(struct dicom_json *j, const struct dicom_event *e)
@@ -245,8 +252,10 @@ static size_t on_element(struct dicom_json *j, const struct dicom_event *e)
         return e->tag == DICOM_TAG(8, 5) ? DICOM_UID_MAX : 0;
     if (sequence && e->depth < DICOM_DEPTH_MAX)
         j->items[e->depth] = values_of(add_attribute(j->item[e->depth], e->tag, "SQ"));
-    if (sequence || e->length != DICOM_UNDEFINED)
-        return keep_for(e->vr);
+    if (sequence)
+        return 0;
+    if (e->length != DICOM_UNDEFINED)
+        return keep_for(j, e);
     j->fragments = add_attribute(j->item[e->depth], e->tag, e->vr);
     j->fragments_at = e->offset;
     return 0;

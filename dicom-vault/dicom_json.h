@@ -13,7 +13,8 @@ struct dicom_json_want {
 enum {
     DICOM_JSON_ELEMENTS_MAX = 1 << 16,
     DICOM_JSON_BINARY_MAX = 1024,
-    DICOM_JSON_TEXT_MAX = 8192
+    DICOM_JSON_TEXT_MAX = 8192,
+    DICOM_JSON_KEEP_MAX = 1 << 20, /* bytes of all values that stand here */
 };
 
 struct dicom_json;

@@ -1,5 +1,6 @@
 """WADO-RS: what was stored comes back, byte for byte, to independent readers."""
 
+import struct
 import subprocess
 from email.parser import BytesParser
 
@@ -178,6 +179,26 @@ def test_metadata(vault):
     again = Dataset.from_json(got, lambda *_: b"")
     assert again.PatientName == ds.PatientName and again.ReferencedSeriesSequence[0] == \
         ds.ReferencedSeriesSequence[0]
+
+
+def test_metadata_is_bounded(vault):
+    """In memory JSON takes some 30 times what many short values take in the file: of all values
+    1 MiB stands in the metadata, the rest is bulk data."""
+    vault.start()
+    plain = instance("1.1", "1.1.1", "1.1.1.1")
+    values = [b"a\\" * 4095 for _ in range(300)]
+    private = b"".join(struct.pack("<HH2sH", 0x41, 0x1000 + i, b"LO", len(v)) + v
+                       for i, v in enumerate(values))
+    at = plain.index(b"\xe0\x7f\x10\x00")
+    assert stow(vault, plain[:at] + private + plain[at:]).status_code == 200
+    reply, = get(vault, path_of(read(plain), "/metadata")).json()
+    inline = [tag for tag in reply if len(reply[tag].get("Value", [])) > 4000]
+    bulk = [tag for tag in reply if "BulkDataURI" in reply[tag] and tag.startswith("0041")]
+    assert len(inline) + len(bulk) == 300 and 100 < len(inline) <= 2**20 // 8190
+    assert reply["00280010"]["Value"] == [4]
+    uri = reply[bulk[-1]]["BulkDataURI"]
+    got = vault.request("GET", uri.removeprefix(vault.server.url), headers={"Accept": "*/*"})
+    assert values[-1] in got.content
 
 
 def test_frames(vault):

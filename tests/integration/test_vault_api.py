@@ -20,6 +20,20 @@ SCOPES = {  # written down here once more, apart from the server's own table
     ("GET", "/audit"): "admin",
     ("HEAD", "/audit"): "admin",
 }
+STUDY = "/dicomweb/studies/{study}"
+SERIES = STUDY + "/series/{series}"
+INSTANCE = SERIES + "/instances/{instance}"
+DICOMWEB = {
+    ("POST", "/dicomweb/studies"): "write",
+    ("POST", STUDY): "write",
+    ("DELETE", STUDY): "admin",
+    **{("GET", path): "read" for path in (
+        "/dicomweb/studies", "/dicomweb/series", "/dicomweb/instances", STUDY, SERIES, INSTANCE,
+        STUDY + "/series", STUDY + "/instances", SERIES + "/instances", STUDY + "/metadata",
+        SERIES + "/metadata", INSTANCE + "/metadata", INSTANCE + "/frames/{frames}",
+        INSTANCE + "/frames/{frames}/rendered", INSTANCE + "/rendered", INSTANCE + "/thumbnail",
+        SERIES + "/thumbnail", INSTANCE + "/bulkdata/{range}")},
+}
 PUBLIC = ("/", *(f"/{f.name}" for f in (ROOT / "dicom-vault/web").iterdir() if f.name != "index.html"),
           "/healthz", "/readyz", "/metrics")
 
@@ -133,6 +147,11 @@ def test_scopes(vault):
                 assert reply.status_code in (200, 201, 204), (method, route, scope)
             else:
                 assert reply.status_code == 403, (method, route, scope)
+    for (method, route), needed in DICOMWEB.items():
+        for scope, key in keys.items():
+            reply = vault.request(method, re.sub(r"{\w+}", "1", route), key=key)
+            assert (reply.status_code != 403) == (scope == needed), (method, route, scope)
+            assert reply.status_code < 500
     for method, path in (("PUT", "/files"), ("PATCH", "/files/x"), ("POST", "/files/x")):
         reply = vault.request(method, path, data=b"x")
         problem(reply, 405)
@@ -149,11 +168,12 @@ def test_without_a_good_key(vault):
            f"Bearer {key[:-1]}", f"Bearer vk_0011223344556677_{secret}", f"Bearer {key.upper()}",
            "Bearer vk__", f"Bearer {key} x", f"Bearer {'A' * 3000}"]
     for i, authorization in enumerate(bad):
-        for (method, route) in SCOPES:
+        for (method, route) in (*SCOPES, *DICOMWEB):
             # An address each: one that fails 100 times a minute is told 429.
             connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=30,
                                                     source_address=(f"127.0.1.{i + 1}", 0))
-            connection.request(method, route.replace("{id}", file_id), headers={
+            path = re.sub(r"{\w+}", "1", route.replace("{id}", file_id))
+            connection.request(method, path, headers={
                 "Authorization": authorization} if authorization is not None else {})
             reply = connection.getresponse()
             assert reply.status == 401, (authorization, method, route)
@@ -238,4 +258,4 @@ def test_public_pages(vault):
     api = vault.request("GET", "/openapi.json", headers={"Authorization": None}).json()
     documented = {(method.upper(), path) for path, item in api["paths"].items()
                   for method in item if method != "parameters"}
-    assert documented == {(m, p) for m, p in SCOPES if m != "HEAD"}
+    assert documented == {(m, p) for m, p in (*SCOPES, *DICOMWEB) if m != "HEAD"}
