@@ -60,6 +60,7 @@ enum phase {
 /* A body on its way out, read on the pool a piece at a time. */
 struct download {
     enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n);
+    enum status (*attempt)(void *state, uint8_t *out, size_t len, size_t *n); /* or NULL */
     void *state;
     void (*release)(void *state);
     uint64_t size;

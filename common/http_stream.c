@@ -48,8 +48,23 @@ ssize_t http_break_off(struct http_request *req, enum status why)
     return MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
-/* On the event thread, so it never reads itself: it hands out what the pool has read, and
- * suspends the connection while more is fetched. */
+void http_stream_attempt(struct http_request *req,
+                         enum status (*attempt)(void *state, uint8_t *out, size_t len, size_t *n))
+{
+    req->download->attempt = attempt;
+}
+
+/* Bytes that are there without the pool; 0 when it must be asked. */
+static size_t attempt(const struct download *d, char *out, size_t max)
+{
+    size_t n = 0;
+    if (!d->attempt || d->end || d->failure)
+        return 0;
+    return d->attempt(d->state, (uint8_t *)out, max, &n) == STATUS_OK ? n : 0;
+}
+
+/* On the event thread, so it never blocks: it hands out what the pool has read, or what is there
+ * at once, and suspends the connection while more is fetched. */
 static ssize_t next_bytes(void *cls, uint64_t pos, char *out, size_t max)
 {
     struct http_request *req = cls;
@@ -60,6 +75,9 @@ static ssize_t next_bytes(void *cls, uint64_t pos, char *out, size_t max)
         d->taken += n;
         return (ssize_t)n;
     }
+    size_t at_once = attempt(d, out, max);
+    if (at_once)
+        return (ssize_t)at_once;
     if (d->end && d->size != UINT64_MAX && pos < d->size)
         d->failure = STATUS_INTERNAL; /* shorter than was promised */
     if (!d->failure && d->end)

@@ -453,6 +453,12 @@ static enum status read_file(void *state, uint8_t *out, size_t len, size_t *n)
     return s;
 }
 
+static enum status attempt_file(void *state, uint8_t *out, size_t len, size_t *n)
+{
+    const struct reading *r = state;
+    return download_attempt(r->d, out, len, n);
+}
+
 static void release_file(void *state)
 {
     struct reading *r = state;
@@ -467,7 +473,9 @@ enum status routes_reply_download(struct http_request *req, int code, const char
     r->req = req;
     r->d = d;
     memcpy(r->id, o->id, OBJECT_ID);
-    return http_reply_stream(req, code, type, len, read_file, r, release_file);
+    enum status s = http_reply_stream(req, code, type, len, read_file, r, release_file);
+    http_stream_attempt(req, attempt_file);
+    return s;
 }
 
 /* An etag is quoted and of fixed length, so one that stands inside a list is a member of it. */

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 struct store {
@@ -51,6 +52,7 @@ struct download {
     struct chunked_opener *opener;
     uint8_t header[CHUNKED_HEADER];
     bool damaged;
+    bool attempt;   /* read from the page cache only */
     uint64_t chunk; /* the one in `plain`, UINT64_MAX for none */
     uint8_t plain[CHUNKED_SEALED];
     uint8_t *sealed; /* RUN chunks, that go from here straight to the caller; NULL until needed */
@@ -482,9 +484,12 @@ static enum status damaged(struct download *d, const char *what)
 static enum status read_at(struct download *d, uint64_t offset, uint8_t *out, size_t len)
 {
     while (len > 0) {
-        ssize_t n = pread(d->fd, out, len, (off_t)offset);
+        struct iovec piece = {out, len};
+        ssize_t n = preadv2(d->fd, &piece, 1, (off_t)offset, d->attempt ? RWF_NOWAIT : 0);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0 && d->attempt)
+            return STATUS_NEEDS_POOL;
         if (n < 0)
             return folder_errno("read");
         if (n == 0)
@@ -642,4 +647,12 @@ enum status download_read(struct download *d, uint8_t *out, size_t len, size_t *
             st = read_part(d, out, len - *n, n);
     }
     return *n ? STATUS_OK : st;
+}
+
+enum status download_attempt(struct download *d, uint8_t *out, size_t len, size_t *n)
+{
+    d->attempt = true;
+    enum status st = download_read(d, out, len, n);
+    d->attempt = false;
+    return st == STATUS_OK ? STATUS_OK : STATUS_NEEDS_POOL;
 }

@@ -93,3 +93,6 @@ enum status download_range(struct download *d, uint64_t first, uint64_t len);
 /* 1 to `len` bytes, *n of them; 0 at the end. CORRUPT (logged), now and ever after, when a chunk
  * fails its authentication: the good ones before it were given out, nothing of it is. */
 enum status download_read(struct download *d, uint8_t *out, size_t len, size_t *n);
+/* The same without blocking, of what the system has in memory: NEEDS_POOL, and nothing was read,
+ * for the rest and for every failure. */
+enum status download_attempt(struct download *d, uint8_t *out, size_t len, size_t *n);

@@ -56,7 +56,7 @@ static inline bool gate_wait_for(int n)
 
 /* --- the service under test ----------------------------------------------------------------- */
 
-static atomic_int begun, chunks, released, read_calls, authenticated;
+static atomic_int begun, chunks, released, read_calls, attempts, authenticated;
 static atomic_size_t uploaded;
 
 static inline enum status get_inline(struct http_request *req)
@@ -275,6 +275,15 @@ static inline enum status source_read(void *state, uint8_t *out, size_t len, siz
     return STATUS_OK;
 }
 
+/* What is there at once: every other piece, and never the end or a failure. */
+static inline enum status source_attempt(void *state, uint8_t *out, size_t len, size_t *n)
+{
+    struct source *source = state;
+    if (atomic_fetch_add(&attempts, 1) % 2 || source->at >= source->size)
+        return STATUS_NEEDS_POOL;
+    return source_read(state, out, len / 2 + 1, n) ? STATUS_NEEDS_POOL : STATUS_OK;
+}
+
 static inline void release_source(void *state)
 {
     free(state);
@@ -283,11 +292,12 @@ static inline void release_source(void *state)
 
 static inline enum status get_download(struct http_request *req)
 {
-    int64_t size, fail_at, chunked, gated, claim;
+    int64_t size, fail_at, chunked, gated, claim, attempt;
     if (http_query_int(req, "size", 0, INT64_MAX, 0, &size) ||
         http_query_int(req, "claim", 0, INT64_MAX, size, &claim) ||
         http_query_int(req, "fail_at", 0, INT64_MAX, INT64_MAX, &fail_at) ||
         http_query_int(req, "chunked", 0, 1, 0, &chunked) ||
+        http_query_int(req, "attempt", 0, 1, 0, &attempt) ||
         http_query_int(req, "gated", 0, 1, 0, &gated))
         return STATUS_BAD_REQUEST;
     struct source *source = xcalloc(1, sizeof(*source));
@@ -295,9 +305,12 @@ static inline enum status get_download(struct http_request *req)
     source->fail_at = (uint64_t)fail_at;
     source->gated = gated;
     http_set_header(req, "Cache-Control", "private");
-    return http_reply_stream(req, 200, "application/octet-stream",
-                             chunked ? UINT64_MAX : (uint64_t)claim, source_read, source,
-                             release_source);
+    enum status s = http_reply_stream(req, 200, "application/octet-stream",
+                                      chunked ? UINT64_MAX : (uint64_t)claim, source_read, source,
+                                      release_source);
+    if (attempt)
+        http_stream_attempt(req, source_attempt);
+    return s;
 }
 
 static inline enum status authenticate(struct http_request *req, struct principal *who)

@@ -275,9 +275,10 @@ static void downloads_arrive_whole(void **state)
         0, 1, HTTP_CHUNK - 1, HTTP_CHUNK, HTTP_CHUNK + 1, 3 * HTTP_CHUNK + 7};
     for (size_t i = 0; i < COUNT(sizes); i++) {
         static const char *const versions[] = {"1.1", "1.0"};
-        for (size_t v = 0; v < 4; v++) {
+        for (size_t v = 0; v < 8; v++) {
             char query[64];
-            snprintf(query, sizeof(query), "size=%zu&chunked=%zu", sizes[i], v / 2);
+            snprintf(query, sizeof(query), "size=%zu&chunked=%zu&attempt=%zu", sizes[i], v / 2 % 2,
+                     v / 4);
             struct reply r = fetch(query, versions[v % 2]);
             assert_int_equal(r.code, 200);
             assert_int_equal(r.ending, WHOLE);
@@ -285,16 +286,16 @@ static void downloads_arrive_whole(void **state)
             reply_release(&r);
         }
     }
+    assert_in_range(atomic_load(&attempts), 8, 1000); /* both ways were gone, in turns */
 }
 
 static void a_part_is_never_taken_for_the_whole(void **state)
 {
     (void)state;
     static const char *const queries[] = {
-        "size=1000000&fail_at=600000",
-        "size=1000000&fail_at=524288",
-        "size=1000000&fail_at=600000&chunked=1",
-        "size=600000&claim=1000000",
+        "size=1000000&fail_at=600000",           "size=1000000&fail_at=524288",
+        "size=1000000&fail_at=600000&chunked=1", "size=600000&claim=1000000",
+        "size=1000000&fail_at=600000&attempt=1", "size=600000&claim=1000000&attempt=1",
     };
     static const char *const versions[] = {"1.1", "1.0"};
     for (size_t i = 0; i < 2 * COUNT(queries); i++) {
