@@ -132,29 +132,47 @@ static enum status delimiter_found(struct multipart *m)
     return s;
 }
 
-/* The delimiter begins with its only CR, so that what does not go on a match can begin one only
- * anew; what had matched is then content, and is known without being kept. */
-static enum status scan(struct multipart *m, const uint8_t *bytes, size_t len, size_t *n)
+/* Go on with a match that the bytes before began. When it fails it was content, which is known
+ * without having been kept; it can only begin anew behind it, since a delimiter has one CR. */
+static enum status go_on(struct multipart *m, const uint8_t *bytes, size_t len, size_t *n)
 {
-    size_t i = 0;
     enum status s = STATUS_OK;
-    while (i < len && m->matched < m->delimiter_len &&
-           bytes[i] == (uint8_t)m->delimiter[m->matched]) {
-        i++;
+    *n = 0;
+    while (*n < len && m->matched < m->delimiter_len &&
+           bytes[*n] == (uint8_t)m->delimiter[m->matched]) {
+        ++*n;
         m->matched++;
     }
-    if (m->matched == m->delimiter_len || i == len) {
-        *n = i;
-        return m->matched == m->delimiter_len ? delimiter_found(m) : STATUS_OK;
-    }
+    if (m->matched == m->delimiter_len)
+        return delimiter_found(m);
+    if (*n == len)
+        return STATUS_OK;
     if (m->matched > m->unseen)
         s = give(m, m->delimiter + m->unseen, m->matched - m->unseen);
     m->matched = m->unseen = 0;
-    const uint8_t *next = memchr(bytes + i, '\r', len - i);
-    size_t plain = next ? (size_t)(next - bytes) - i : len - i;
-    if (s == STATUS_OK)
-        s = give(m, bytes + i, plain);
-    *n = i + plain;
+    return s;
+}
+
+/* How many of the last bytes may be the beginning of a delimiter. */
+static size_t beginning(const struct multipart *m, const uint8_t *bytes, size_t len)
+{
+    size_t most = len < m->delimiter_len ? len : m->delimiter_len - 1;
+    const uint8_t *from = most ? memrchr(bytes + len - most, '\r', most) : NULL;
+    size_t n = from ? (size_t)(bytes + len - from) : 0;
+    return n > 0 && memcmp(from, m->delimiter, n) == 0 ? n : 0;
+}
+
+static enum status scan(struct multipart *m, const uint8_t *bytes, size_t len, size_t *n)
+{
+    if (m->matched > 0)
+        return go_on(m, bytes, len, n);
+    const uint8_t *found = memmem(bytes, len, m->delimiter, m->delimiter_len);
+    size_t plain = found ? (size_t)(found - bytes) : len - beginning(m, bytes, len);
+    enum status s = give(m, bytes, plain);
+    *n = found ? plain + m->delimiter_len : len;
+    if (s == STATUS_OK && found)
+        return delimiter_found(m);
+    m->matched = len - plain;
     return s;
 }
 

@@ -1,9 +1,12 @@
 """STOW-RS: what is stored, what is refused, and how that is told."""
 
+import http.client
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from dicomweb_kit import failures, instance, multipart, read, sample, stow, values
+from dicomweb_kit import TYPE, failures, instance, multipart, read, sample, stow, values
 from vault_kit import vault  # noqa: F401
 
 
@@ -126,6 +129,57 @@ def test_nothing_of_a_patient_in_the_folder(vault):
         on_disk = place.read_bytes()
         assert needle not in on_disk and needle.decode().encode("utf-16-le") not in on_disk
         assert needle.hex().encode() not in on_disk
+
+
+def test_the_same_instance_of_many_at_once(vault):
+    """One of them stores it; other content under its UID loses, whoever came first."""
+    vault.start()
+    same, others = instance(uid="1.5"), [instance(uid="1.6", InstanceNumber=i) for i in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        assert [r.status_code for r in pool.map(lambda f: stow(vault, f), [same] * 8)] == [200] * 8
+        codes = sorted(r.status_code for r in pool.map(lambda f: stow(vault, f), others))
+    assert codes == [200] + [409] * 7
+    assert sorted(f["name"] for f in vault.list()) == ["1.5.dcm", "1.6.dcm"]
+    assert len(vault.disk.blobs()) == 2
+
+
+def test_keys_change_and_are_shredded_with_it(vault):
+    vault.start()
+    stow(vault, instance("1.1", uid="1.1.1"), instance("1.2", uid="1.2.1"))
+    for command in (["rotate"], ["rewrap"], ["retire", "1"]):
+        vault.command(*command)
+    assert len(vault.request("GET", "/dicomweb/studies").json()) == 2
+    row, = vault.disk.sql("SELECT sealed FROM dicom_instances WHERE id = 1")
+    places = [vault.data / "index.db", vault.data / "index.db-wal"]
+    assert any(row[0][:64] in p.read_bytes() for p in places if p.exists())
+    vault.command("shred", vault.list()[0]["id"])
+    assert not any(row[0][:64] in p.read_bytes() for p in places if p.exists())
+    left = vault.request("GET", "/dicomweb/studies").json()
+    assert values(left, "0020000D") == ["1.2"]
+    for table in ("dicom_instances", "dicom_series"):
+        assert vault.disk.sql(f"SELECT COUNT(*) FROM {table}") == [(1,)]
+    assert vault.disk.sql("SELECT COUNT(*) FROM dicom_tags WHERE series NOT IN "
+                          "(SELECT id FROM dicom_series)") == [(0,)]
+
+
+def test_quota_and_an_upload_that_breaks_off(vault):
+    """What came before stays, what comes again is a success, and nothing else is left."""
+    vault.start(VAULT_QUOTA=100_000)
+    small, large = instance(rows=32), instance(rows=256)
+    reply = stow(vault, small, large)
+    assert reply.status_code == 507, reply.text
+    assert len(vault.list()) == 1 and vault.disk.under_way() == []
+    whole = multipart([small, small[:500]])
+    connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=60)
+    connection.request("POST", "/dicomweb/studies", body=whole[:-300], headers={
+        "Authorization": f"Bearer {vault.key}", "Content-Type": TYPE.format("xx"),
+        "Content-Length": str(len(whole))})
+    connection.close()
+    deadline = time.monotonic() + 10
+    while vault.disk.under_way() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert vault.disk.under_way() == [] and len(vault.list()) == 1
+    assert stow(vault, small).status_code == 200
 
 
 def test_scopes_and_audit(vault):

@@ -7,6 +7,7 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from dicomweb_kit import instance, stow
 from harness import server
 from harness.process import ROOT
 from vault_kit import pattern, vault  # noqa: F401
@@ -124,6 +125,25 @@ def test_an_upload(vault, crash):
     assert died >= 10
     assert vault.command("audit", "verify").returncode == 0
     assert vault.command("verify").returncode == 0
+
+
+def test_an_instance(vault, crash):
+    """File and DICOM rows are one: what is listed is found, and what is found comes back."""
+    vault.start(**crash.env)
+    content = instance("1.2", "1.2.3", "1.2.3.4", PatientID="A1")
+    steps = dry_run(vault, crash, lambda: stow(vault, content))
+    died, left = 0, 0
+    for step in chosen(steps)[::3]:
+        vault.request("DELETE", "/dicomweb/studies/1.2")
+        died += dies(vault, crash, step, lambda: stow(vault, content)) is None
+        files = whole(vault)
+        found = vault.request("GET", "/dicomweb/studies?PatientID=A1")
+        assert found.status_code == (200 if files else 204)
+        left += bool(files)
+        assert stow(vault, content).status_code == 200
+        assert list(whole(vault).values()) == [content]
+        assert len(vault.request("GET", "/dicomweb/instances").json()) == 1
+    assert died >= 4 and left
 
 
 def test_uploads_at_the_same_time_share_their_syncs(vault, crash):

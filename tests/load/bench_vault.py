@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shutil
+import struct
 import subprocess
 import time
 import urllib.request
@@ -151,11 +152,89 @@ def bench_long(b):
         b.add("vault.verify_mb_per_s", verify, "MB/s", speed)
 
 
+# --- DICOM ---------------------------------------------------------------------------------------
+
+MULTIPART = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=xx'}
+INSTANCES, FEW, MANY = 10, *((200, 2000) if QUICK else (1000, 100_000))  # of a patient; in all
+
+
+def element(tag, vr, value):
+    value += b" " * (len(value) % 2)
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF) + vr
+    return head + (struct.pack("<HI", 0, len(value)) if vr == b"OW"
+                   else struct.pack("<H", len(value))) + value
+
+
+def dicom(uid, patient, pixels=b"", study="1.2.3", series="1.2.3.4"):
+    """A file of explicit VR little endian, made by hand."""
+    texts = [(0x00080016, b"UI", "1.2.840.10008.5.1.4.1.1.7"), (0x00080018, b"UI", uid),
+             (0x00080020, b"DA", "20240229"), (0x00080060, b"CS", "OT"),
+             (0x00100010, b"PN", f"Name^{patient}"), (0x00100020, b"LO", patient),
+             (0x0020000D, b"UI", study), (0x0020000E, b"UI", series)]
+    return (bytes(128) + b"DICM" + element(0x00020010, b"UI", b"1.2.840.10008.1.2.1") +
+            b"".join(element(tag, vr, text.encode()) for tag, vr, text in texts) +
+            element(0x7FE00010, b"OW", pixels))
+
+
+def stow(vault, *files):
+    parts = b"".join(b"\r\n--xx\r\nContent-Type: application/dicom\r\n\r\n" + f for f in files)
+    return request("POST", "/dicomweb/studies", {**vault.headers, **MULTIPART},
+                   parts + b"\r\n--xx--\r\n")
+
+
+def bench_stow(b, name, size):
+    """The same bytes, every time another SOPInstanceUID in them, by STOW and by POST /files."""
+    file = dicom("1.2.%SERIAL%", "patient", content(size))
+    rates = {"stow": [], "files": []}
+    work = {"stow": [], "files": []}
+    for _ in range(RUNS):
+        with a_vault() as vault:
+            for way, raw, code in [("files", request("POST", "/files", vault.headers, file), 201),
+                                   ("stow", stow(vault, file), 200)]:
+                rate, per_cpu = load(vault.server, [raw], size, code)
+                rates[way].append(rate)
+                work[way].append(per_cpu)
+    b.add(f"vault.stow_mb_per_s.{name}", rates["stow"], "MB/s", rates["files"])
+    b.add(f"vault.stow_mb_per_cpu_s.{name}", work["stow"], "MB/s of CPU", work["files"])
+
+
+def fill(vault, count):
+    """Instances of 10 a patient, each patient with a study of two series."""
+    requests = []
+    for first in range(0, count, 100):
+        requests.append(stow(vault, *(
+            dicom(f"1.2.{i}", f"P{i // INSTANCES:08d}", study=f"1.3.{i // INSTANCES}",
+                  series=f"1.4.{i // 5}") for i in range(first, first + 100))))
+    done = http_load(vault.port, requests, connections=16, seconds=900,
+                     max_requests=len(requests))
+    assert done["statuses"] == {"200": len(requests)} and not done["errors"], done
+
+
+def bench_search(b):
+    """A search by PatientID, of which there are some in both, over many instances beside few."""
+    times = {}
+    for count in (FEW, MANY):
+        with a_vault() as vault:
+            fill(vault, count)
+            find = request("GET", "/dicomweb/studies?PatientID=P%SERIAL%", vault.headers)
+            times[count] = []
+            for _ in range(RUNS):
+                patients = FEW // INSTANCES
+                done = http_load(vault.port, [find], connections=1, seconds=60,
+                                 max_requests=patients)
+                assert done["statuses"] == {"200": patients}, done
+                times[count].append(done["p50_us"] / 1000)
+    b.add(f"vault.search_by_patient_ms.{MANY}", times[MANY], "ms", times[FEW])
+
+
 def main():
     b = Bench("vault")
     for name, size in SIZES.items():
         if not QUICK or size < 10 * MIB:
             bench_size(b, name, size)
+            if size < GIB:
+                bench_stow(b, name, size)
+    bench_search(b)
     bench_long(b)
     b.finish()
 
