@@ -11,8 +11,9 @@ struct results {
     struct http_request *req;
     struct qido qido;
     struct dicom_query query;
-    json_t *list;
+    struct strbuf text; /* "[" result "," result: as JSON in memory it would be ten times as long */
     size_t damaged;
+    enum status status; /* of what is counted for a result */
 };
 
 /* --- what a list of studies or series tells; a list of instances tells all that a row has ---- */
@@ -122,27 +123,23 @@ static void add_result(void *ctx, const struct object *o, json_t *attributes)
 {
     struct results *r = ctx;
     char id[OBJECT_ID_HEX + 1];
-    if (dicom_json_text(attributes, 0x0020000D) && dicom_json_text(attributes, 0x0020000E)) {
-        json_array_append_new(r->list, result(r, attributes));
+    const char *study = dicom_json_text(attributes, 0x0020000D);
+    const char *series = dicom_json_text(attributes, 0x0020000E);
+    if (r->status != STATUS_OK)
+        return;
+    if (!study || !series) {
+        object_id_format(o->id, id);
+        log_error("object_damaged", F("object", id), F("what", "dicom row"));
+        r->damaged++;
         return;
     }
-    object_id_format(o->id, id);
-    log_error("object_damaged", F("object", id), F("what", "dicom row"));
-    r->damaged++;
-}
-
-/* After the search, which holds no more than one row open. */
-static enum status count_all(struct results *r)
-{
-    enum status s = STATUS_OK;
-    json_t *one;
-    size_t i;
-    if (r->query.level == INSTANCES)
-        return s;
-    json_array_foreach(r->list, i, one) if (s == STATUS_OK) s =
-        add_counts(store_index(dicomweb_vault), (int)r->query.level,
-                   dicom_json_text(one, 0x0020000D), dicom_json_text(one, 0x0020000E), one);
-    return s;
+    json_t *one = result(r, attributes);
+    if (r->query.level != INSTANCES)
+        r->status =
+            add_counts(store_index(dicomweb_vault), (int)r->query.level, study, series, one);
+    strbuf_addch(&r->text, r->text.len ? ',' : '[');
+    json_write(&r->text, one);
+    json_decref(one);
 }
 
 static enum status find(struct results *r)
@@ -167,23 +164,25 @@ static enum status find(struct results *r)
     dicomweb_path_query(r->req, &r->query);
     qido_ask(&r->qido, ix, &r->query);
     s = dicom_search(ix, &r->query, add_result, r);
-    return s == STATUS_OK ? count_all(r) : s;
+    return s == STATUS_OK ? r->status : s;
 }
 
 static enum status search(struct http_request *req, int level)
 {
-    struct results r = {.req = req, .list = json_array()};
+    struct results r = {.req = req, .status = STATUS_OK};
     r.query.level = level == STUDIES ? STUDIES : level == SERIES ? SERIES : INSTANCES;
     enum status s = routes_recorded(req, NULL, find(&r));
     if (s == STATUS_OK)
         warn_of_fields(req, &r.qido, level);
     if (s == STATUS_OK && r.damaged > 0)
         http_set_header(req, "Warning", "299 dicom-vault \"damaged results are left out\"");
-    if (s == STATUS_OK && json_array_size(r.list) == 0)
+    if (s == STATUS_OK && r.text.len == 0) {
         s = http_reply(req, 204, NULL, NULL, 0);
-    else if (s == STATUS_OK)
-        s = dicomweb_reply(req, 200, json_incref(r.list));
-    json_decref(r.list);
+    } else if (s == STATUS_OK) {
+        strbuf_addch(&r.text, ']');
+        s = http_reply(req, 200, DICOM_JSON, r.text.bytes, r.text.len);
+    }
+    strbuf_release(&r.text);
     dicom_query_release(&r.query);
     qido_release(&r.qido);
     return s;
