@@ -306,6 +306,9 @@ static enum status list_frames(struct http_request *req, const struct dicom_fram
         s = dicom_frame(f, d, strtoull(at, NULL, 10), &extents);
         add_frame(pieces, id, &extents);
         strbuf_release(&extents);
+        if (pieces->len >
+            DICOM_FRAGMENTS_MAX * sizeof(struct piece)) /* one may be asked for twice */
+            return http_fail(req, STATUS_BAD_REQUEST, "too many fragments: ask for fewer frames");
         at += digits;
         if (!*at)
             return s;

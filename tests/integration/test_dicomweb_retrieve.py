@@ -247,6 +247,19 @@ def test_frames_of_several_fragments(vault):
     assert get(vault, path_of(read(content), "/frames/1")).status_code == 406
 
 
+def test_a_frame_of_many_fragments_many_times(vault):
+    """What a reply is made of is bounded, however often a frame is named."""
+    vault.start()
+    item = b"\xfe\xff\x00\xe0\0\0\0\0"
+    plain = instance()
+    head = plain[:plain.index(b"\xe0\x7f\x10\x00")].replace(EXPLICIT.encode(), b"1.2.840.10008.1.2.5")
+    pixels = b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + item * 200_001
+    assert stow(vault, head + pixels + b"\xfe\xff\xdd\xe0\0\0\0\0").status_code == 200
+    path = path_of(read(plain), "/frames/1")
+    assert get(vault, path).status_code == 200
+    assert get(vault, path + ",1").status_code == 400
+
+
 def test_rendered(vault):
     """What is rendered is a picture of the right size, for a window that was asked for too; what is
     compressed is given as it is, or not at all."""
