@@ -263,7 +263,7 @@ static struct MHD_Daemon *start_daemon(struct http *h, int fd, size_t connection
         on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cpus > 2 ? cpus : 2),
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_CONNECTION_MEMORY,
+        h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->connection_memory,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
         MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, h->guard, MHD_OPTION_END);
@@ -286,6 +286,7 @@ static struct http *http_new(const struct http_options *o)
     pthread_mutex_init(&h->live_lock, NULL);
     h->workers = o->workers;
     h->authenticate = o->authenticate;
+    h->connection_memory = o->connection_memory ? o->connection_memory : HTTP_CONNECTION_MEMORY;
     h->body_max = o->body_max ? o->body_max : 64 * 1024;
     h->stream_max = o->stream_max ? o->stream_max : (uint64_t)16 << 30;
     h->timeout_s = o->timeout_s ? o->timeout_s : 30;

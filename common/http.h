@@ -54,8 +54,11 @@ struct http_options {
     enum status (*authenticate)(struct http_request *req, struct principal *who);
     struct workers *workers;
     size_t connections_max; /* 0: 20000 */
-    size_t body_max;        /* bytes of a collected body; 0: 64 KiB */
-    uint64_t stream_max;    /* bytes of a streamed body; 0: 16 GiB */
+    /* Bytes of the buffer of each connection, which takes a request's headers whole. It is cleared
+     * after each request, at a few us for 64 KiB; 0: 64 KiB, the best for small uploads. */
+    size_t connection_memory;
+    size_t body_max;     /* bytes of a collected body; 0: 64 KiB */
+    uint64_t stream_max; /* bytes of a streamed body; 0: 16 GiB */
     /* Idle in either direction; 0: 30. Headers may take twice as long, a body this long and a
      * second for each KiB. It does not run while a request is with the pool: there the stores' own
      * time limits do. */

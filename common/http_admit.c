@@ -82,7 +82,7 @@ static bool parse_length(const char *text, uint64_t *out)
 static bool target_is_cut(const struct http_request *req, const char *url, const char *version)
 {
     uintptr_t gap = (uintptr_t)version - (uintptr_t)url;
-    return gap > strlen(req->target) + 1 && gap < HTTP_CONNECTION_MEMORY;
+    return gap > strlen(req->target) + 1 && gap < req->h->connection_memory;
 }
 
 /* What the body's length is, or what is wrong. */

@@ -32,6 +32,7 @@ struct http {
     struct route_metrics *metrics; /* one a route, and one for what matched none */
     struct metric *in_flight_gauge;
     struct guard *guard;
+    size_t connection_memory;
     struct ip_range *proxies;
     size_t proxy_count;
     char *cors_origins;  /* or NULL */

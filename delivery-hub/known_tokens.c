@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { SLOTS = 1024, LENGTH_MAX = 512, TAIL = 8 };
+enum { SLOTS = 4096, LENGTH_MAX = 512, TAIL = 8 };
 
 static struct known {
     size_t len; /* 0: empty */
@@ -21,7 +21,7 @@ static struct known *slot_of(const char *token, size_t len)
     if (len < TAIL || len > LENGTH_MAX)
         return NULL;
     memcpy(&tail, token + len - TAIL, TAIL);
-    return &slots[tail * 0x9E3779B97F4A7C15u >> 54]; /* the upper 10 bits: SLOTS */
+    return &slots[tail * 0x9E3779B97F4A7C15u >> 52]; /* the upper 12 bits: SLOTS */
 }
 
 bool known_tokens_find(const char *token, size_t len, struct token_claims *out)

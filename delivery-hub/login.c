@@ -36,7 +36,7 @@ enum status login_bearer(struct http_request *req, const char *key, struct princ
         return http_fail(req, STATUS_UNAUTHENTICATED, "only bearer tokens are taken");
     if (verify(key, token, &claims) || !name_valid(claims.sub, PERSON_MAX))
         return http_fail(req, STATUS_UNAUTHENTICATED, "the token is not valid");
-    snprintf(who->id, sizeof(who->id), "%s", claims.sub);
+    memcpy(who->id, claims.sub, strlen(claims.sub) + 1); /* PERSON_MAX bytes at most */
     who->session = claims.exp * 1000;
     for (size_t i = 0; i < sizeof(role_names) / sizeof(role_names[0]); i++) {
         if (strcmp(claims.role, role_names[i].name) == 0)

@@ -10,6 +10,7 @@
 #include "token.h"
 
 enum {
+    CONNECTION_MEMORY = 32 * 1024,
     QUEUE_MAX = 4096,
     WAITING_MAX = 10000,
     RELAY_EVERY_MS = 500,
@@ -146,6 +147,7 @@ static struct http *serve(struct workers *workers)
         .authenticate = hub_authenticate,
         .workers = workers,
         .connections_max = (size_t)config.connections,
+        .connection_memory = CONNECTION_MEMORY,
         .body_max = 8 * 1024,
         .warning = config.strategy == ASSIGN_NAIVE ? "one order may have several winners" : NULL,
         .cors_origins = config.cors_origin[0] ? config.cors_origin : NULL,

@@ -195,14 +195,14 @@ enum status barrier_pass(struct db_conn *c)
                    SQL_NONE, NULL);
 }
 
-enum status orders_published(struct db_conn *c, int64_t id, int64_t version, bool *published)
+enum status orders_waiting(struct db_conn *c, int64_t id, int64_t version, bool *waiting)
 {
     struct db_rows *rows;
     enum status st = db_query(c,
                               "SELECT id FROM outbox FORCE INDEX (by_order) WHERE order_id = ? AND "
-                              "version = ? AND published_at IS NOT NULL",
+                              "version = ? AND published_at IS NULL",
                               SQL(SQL_I64(id), SQL_I64(version)), &rows);
-    *published = db_next(rows);
+    *waiting = db_next(rows);
     db_rows_free(rows);
     return st;
 }

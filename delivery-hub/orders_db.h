@@ -40,9 +40,9 @@ enum status partner_held(struct db_conn *c, const char *partner, int64_t *held);
  * another transaction did as if it were acknowledged: a replay, the relay. */
 enum status barrier_pass(struct db_conn *c);
 
-/* Is that version's event published? Then the relay passed the barrier after it was committed: no
- * crash of the database takes it back. */
-enum status orders_published(struct db_conn *c, int64_t id, int64_t version, bool *published);
+/* Of a version that was read: does its event still wait? If not, the relay has passed the barrier
+ * since it was committed, and no crash of the database takes it back. */
+enum status orders_waiting(struct db_conn *c, int64_t id, int64_t version, bool *waiting);
 
 enum { ORDERS_PAGE_MAX = 100 };
 

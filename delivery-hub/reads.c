@@ -34,11 +34,9 @@ enum status see_order(struct http_request *req)
 enum status get_order(struct http_request *req)
 {
     const struct snapshot *shown = http_state(req);
-    char etag[ETAG_SIZE];
-    etag_format(shown->version, etag);
-    http_set_header(req, "ETag", etag);
+    http_set_header(req, "ETag", shown->etag);
     http_set_header(req, "Cache-Control", "private, no-cache"); /* kept, but asked about */
-    if (etag_matches(http_header(req, "If-None-Match"), etag))
+    if (etag_matches(http_header(req, "If-None-Match"), shown->etag))
         return http_reply(req, 304, NULL, NULL, 0);
     return http_reply_static(req, 200, "application/json", shown->json, shown->len);
 }

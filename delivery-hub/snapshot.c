@@ -34,6 +34,7 @@ struct snapshot *snapshot_of(const struct order *o)
     strbuf_release(&json);
     s->order = o->id;
     s->version = o->version;
+    etag_format(o->version, s->etag);
     s->state = o->state;
     memcpy(s->customer, o->customer, sizeof(s->customer));
     memcpy(s->partner, o->partner, sizeof(s->partner));
@@ -61,6 +62,7 @@ static bool fill(struct snapshot *s, const json_t *root)
         return false;
     s->order = strtoll(id, NULL, 10);
     s->version = json_integer_value(json_object_get(root, "version"));
+    etag_format(s->version, s->etag);
     return s->order > 0 && s->version > 0 && order_state_parse(state, &s->state) == STATUS_OK;
 }
 

@@ -2,6 +2,7 @@
  * never changed, so that every thread may hold it. */
 #pragma once
 #include "orders.h"
+#include "reply.h"
 #include <stddef.h>
 
 struct snapshot {
@@ -9,6 +10,7 @@ struct snapshot {
     enum order_state state;
     char customer[PERSON_MAX + 1];
     char partner[PERSON_MAX + 1]; /* "" for nobody */
+    char etag[ETAG_SIZE];
     size_t len;
     char json[]; /* len bytes and NUL */
 };

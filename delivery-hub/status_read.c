@@ -8,8 +8,8 @@ typedef enum status source(const struct status_sources *s, int64_t order, struct
 
 static struct metric *from_map;
 
-/* `lasting` (or NULL): whether a crash of the database can no longer take this version back. */
-static enum status from_db(struct db *db, int64_t order, struct snapshot **out, bool *lasting)
+/* `waiting` (or NULL): a crash of the database may still take this version back. */
+static enum status from_db(struct db *db, int64_t order, struct snapshot **out, bool *waiting)
 {
     struct db_conn *c;
     struct order o;
@@ -17,8 +17,8 @@ static enum status from_db(struct db *db, int64_t order, struct snapshot **out, 
     if (st)
         return st;
     st = orders_load(c, order, READ_COMMITTED, &o);
-    if (!st && lasting)
-        st = orders_published(c, order, o.version, lasting);
+    if (!st && waiting)
+        st = orders_waiting(c, order, o.version, waiting);
     db_release(c);
     if (!st)
         *out = snapshot_of(&o);
@@ -40,9 +40,9 @@ static enum status from_replica(const struct status_sources *s, int64_t order,
 static enum status from_primary(const struct status_sources *s, int64_t order,
                                 struct snapshot **out)
 {
-    bool lasting = false;
-    enum status st = from_db(s->primary, order, out, s->cache ? &lasting : NULL);
-    if (!st && lasting)
+    bool waiting = false;
+    enum status st = from_db(s->primary, order, out, s->cache ? &waiting : NULL);
+    if (!st && s->cache && !waiting)
         status_cache_put(s->cache, order, (*out)->version, (*out)->json, (*out)->len);
     return st;
 }

@@ -170,7 +170,7 @@ def bench_reads(b, folder, mariadb, redis):
                                   headers=bearer("dora", "dispatcher"))
     with urllib.request.urlopen(some) as reply:
         (folder / "body").write_bytes(reply.read())
-    limit = Limit("bare_httpd", folder, folder / "body").start()
+    limit = Limit("bare_httpd", folder, folder / "body", "application/json", 32).start()
     bare, ours = [], {name: [] for name in hubs}
     for _ in range(RUNS):
         bare.append(read_load(limit, "/orders/{}", range(1, 101)))
