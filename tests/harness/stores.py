@@ -45,6 +45,7 @@ class MariaDB(Process):
     own_options = ["--innodb-log-file-size=16M"]
     without_tls = ["--skip-ssl"]
     isolation = "tx_isolation"  # the variable's name
+    explain = "EXPLAIN"
 
     def __init__(self, folder, port=None, options=()):
         super().__init__(folder, port)
@@ -128,6 +129,7 @@ class MySQL(MariaDB):
                    "--secure-file-priv=NULL", "--cte-max-recursion-depth=1000000"]
     without_tls = ["--tls-version="]
     isolation = "transaction_isolation"
+    explain = "EXPLAIN FORMAT=TRADITIONAL"
 
     def lay(self, options):
         setup = self.template.with_suffix(".sql")

@@ -67,10 +67,10 @@ class Run:
 
     def found(self):
         with self.connect() as database:
+            until(lambda: not hub.rows(database, "SELECT 1 FROM orders WHERE lease_until IS NOT "
+                                       "NULL LIMIT 1"), what="no lease that can end")
             until(lambda: not hub.rows(database, "SELECT 1 FROM outbox WHERE published_at IS NULL "
                                        "LIMIT 1"), timeout=300, what="an empty outbox")
-            until(lambda: not hub.rows(database, "SELECT 1 FROM orders WHERE lease_until < NOW(3) "
-                                       "- INTERVAL 1 SECOND LIMIT 1"), what="no lapsed lease")
             self.history = hub_checker.load(self.world.history.path)
             self.rows, orders, stream = hub_checker.read(
                 database, redis_client.Redis(port=self.redis.port))

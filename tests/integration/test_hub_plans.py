@@ -7,6 +7,7 @@ import pytest
 
 import hub
 from harness.process import until
+from harness.stores import MariaDB
 
 FILL = """
 INSERT INTO orders (status, version, fence, customer, partner, pickup, dropoff, note, fee_cents,
@@ -98,7 +99,7 @@ def test_no_full_scan_and_no_sort(server):
 
 def bad_plan(database, sql):
     """Why the plan is none for a big table, or None."""
-    for line in hub.rows(database, "EXPLAIN " + sql.replace("%", "%%")):
+    for line in hub.rows(database, f"{MariaDB.explain} {sql.replace('%', '%%')}"):
         extra = line["Extra"] or ""
         if line["type"] == "ALL" or (line["type"] == "index" and not line["ref"] and
                                      "LIMIT" not in sql):
