@@ -9,7 +9,7 @@
 /* Attributes that a row keeps, when the instance has them; sorted. */
 extern const uint32_t dicom_row_tags[];
 extern const size_t dicom_row_tags_count;
-enum { DICOM_ROW_MAX = 64 * 1024 };
+enum { DICOM_ROW_MAX = 16 * 1024 };
 
 /* The fields that are searched; of SOPInstanceUID instances only. */
 enum dicom_field {

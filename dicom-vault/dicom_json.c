@@ -244,11 +244,16 @@ static void add_value(struct dicom_json *j, const struct dicom_event *e)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
+/* False once it is too many. */
+static bool count(struct dicom_json *j)
+{
+    return ++j->elements <= DICOM_JSON_ELEMENTS_MAX;
+}
+
 static size_t on_element(struct dicom_json *j, const struct dicom_event *e)
 {
     bool sequence = vr_in(e->vr, "SQ ") || (vr_in(e->vr, "UN ") && e->length == DICOM_UNDEFINED);
-    j->elements++;
-    if (!wanted(j, e, e->depth) || j->elements > DICOM_JSON_ELEMENTS_MAX)
+    if (!wanted(j, e, e->depth) || !count(j))
         return e->tag == DICOM_TAG(8, 5) ? DICOM_UID_MAX : 0;
     if (sequence && e->depth < DICOM_DEPTH_MAX)
         j->items[e->depth] = values_of(add_attribute(j->item[e->depth], e->tag, "SQ"));
@@ -273,8 +278,7 @@ static void on_item(struct dicom_json *j, const struct dicom_event *e)
 {
     j->charset[e->depth] = j->charset[e->depth - 1];
     j->item[e->depth] = NULL;
-    j->elements++;
-    if (!wanted(j, e, e->depth - 1) || j->elements > DICOM_JSON_ELEMENTS_MAX)
+    if (!wanted(j, e, e->depth - 1) || !count(j))
         return;
     j->item[e->depth] = json_object();
     json_array_append_new(j->items[e->depth - 1], j->item[e->depth]);
@@ -345,7 +349,7 @@ void dicom_json_link(struct dicom_json *j, const char *prefix)
 
 json_t *dicom_json_take(struct dicom_json *j)
 {
-    return j->elements <= DICOM_JSON_ELEMENTS_MAX ? json_incref(j->item[0]) : NULL;
+    return j->elements > DICOM_JSON_ELEMENTS_MAX ? NULL : json_incref(j->item[0]);
 }
 
 /* --- attributes ------------------------------------------------------------------------------ */

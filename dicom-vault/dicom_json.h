@@ -11,10 +11,10 @@ struct dicom_json_want {
     bool bulk; /* note values that are too long to stand here, for dicom_json_link; else left out */
 };
 enum {
-    DICOM_JSON_ELEMENTS_MAX = 1 << 16,
-    DICOM_JSON_BINARY_MAX = 1024,
+    DICOM_JSON_ELEMENTS_MAX = 1 << 17, /* taken, items included */
+    DICOM_JSON_BINARY_MAX = 1024,      /* bytes of one value that stands here */
     DICOM_JSON_TEXT_MAX = 8192,
-    DICOM_JSON_KEEP_MAX = 1 << 20, /* bytes of all values that stand here */
+    DICOM_JSON_KEEP_MAX = 1 << 20, /* bytes of all of them */
 };
 
 struct dicom_json;

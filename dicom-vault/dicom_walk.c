@@ -23,6 +23,7 @@ static enum status read_piece(struct download *d, const struct object *o, struct
 enum status dicom_walk(struct download *d, const struct object *o, struct dicom_parser *p)
 {
     uint8_t piece[PIECE];
+    char id[OBJECT_ID_HEX + 1];
     enum status s = STATUS_OK;
     bool moved = true;
     while (s == STATUS_OK && dicom_position(p) < o->size) {
@@ -39,8 +40,10 @@ enum status dicom_walk(struct download *d, const struct object *o, struct dicom_
     }
     if (s == STATUS_OK && dicom_finish(p) != STATUS_OK)
         s = STATUS_CORRUPT;
-    if (s == STATUS_CORRUPT)
-        log_error("object_damaged", F("object", o->name), F("what", dicom_why(p)));
+    if (s != STATUS_CORRUPT)
+        return s;
+    object_id_format(o->id, id);
+    log_error("object_damaged", F("object", id), F("what", dicom_why(p)));
     return s;
 }
 
