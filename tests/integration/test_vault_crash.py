@@ -3,6 +3,7 @@ changes keys; and a clock that was set back. tests/harness/crash.c counts the ca
 process, and traces them, so that their order is what a power cut needs."""
 
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -228,6 +229,36 @@ def test_commands_that_change_keys(vault, crash):
     assert vault.disk.sql("SELECT 1 FROM objects WHERE id = ?", bytes.fromhex(victim)) == []
     assert vault.command("audit", "verify").returncode == 0
     assert vault.command("verify").returncode == 0
+
+
+def test_a_backup(vault, crash, folder):
+    """Killed at any step it leaves no copy under the name that was asked for, and the vault as it
+    was: what is deleted then is unlinked, and the next backup is whole."""
+    vault.start()
+    kept = vault.put(CONTENT)
+    name = folder / "copy"
+
+    def backup():
+        return subprocess.run(
+            [server.binary("dicom-vault", vault.variant), "backup", "--to", name], text=True,
+            capture_output=True, timeout=60, check=False,
+            env={k: str(v) for k, v in {**vault.env, **crash.env}.items()})
+
+    crash.arm(0)
+    assert backup().returncode == 0
+    steps = len(crash.disarm())
+    shutil.rmtree(name)
+    for step in range(1, steps + 1, max(1, steps // 8)):
+        crash.arm(step)
+        assert backup().returncode == -9
+        crash.disarm()
+        assert not name.exists()
+        shutil.rmtree(f"{name}.partial", ignore_errors=True)
+        gone = vault.put(b"gone")
+        assert vault.request("DELETE", f"/files/{gone}").status_code == 204
+        assert vault.disk.blobs() == [kept]
+    assert "1 files, 0 missing" in backup().stdout
+    assert whole(vault) == {kept: CONTENT}
 
 
 def test_a_log_that_cannot_be_synced(vault, crash, folder):

@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from vault_kit import vault  # noqa: F401  a fixture
@@ -187,6 +188,23 @@ def test_shred_leaves_no_key_and_says_when_it_is_complete(running):
     assert running.request("GET", f"/files/{other}").content == b"stays"
     for name in ("0" * 32, "x", file[:-1]):
         assert "no object" in running.command("shred", name, check=False).stderr
+
+
+def test_shred_reaches_pages_that_were_rebuilt(running):
+    """Deleted and shredded in any order, rows of any length, so that SQLite moved them about."""
+    def put(i):
+        name = {"Content-Disposition": f"attachment; filename={'n' * (1 + i * 37 % 200)}"}
+        return running.put(b"x", **name)
+
+    with ThreadPoolExecutor(4) as clients:
+        files = list(clients.map(put, range(160)))
+        wrapped = {file: key for file, (_, key) in rows(running).items()}
+        files.sort()  # by random numbers
+        gone = [f"/files/{file}" for file in files[2:]]
+        assert {r.status_code for r in clients.map(running.request, ["DELETE"] * 158, gone)} == {204}
+    running.command("shred", files[1])
+    content = b"".join(p.read_bytes() for p in running.data.glob("index.db*"))
+    assert [file for file, key in wrapped.items() if key in content] == files[:1]
 
 
 def test_the_changes_are_in_the_audit_log(running):
