@@ -7,9 +7,11 @@
 #include "secret.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -214,27 +216,34 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 /* --- the daemon ----------------------------------------------------------------------------- */
 
 /* A socket of our own, since libmicrohttpd does not say why it could not have one. */
-static int open_listener(const char *listen_on, uint16_t *port, struct strbuf *why)
+static enum status open_listener(struct http *h, const char *listen_on, struct strbuf *why)
 {
     struct sockaddr_storage address;
     socklen_t len;
     const int on = 1;
     if (!listen_parse(listen_on, &address, &len)) {
         strbuf_addf(why, "listen address %s: not like 127.0.0.1:8200 or [::1]:8200", listen_on);
-        return -1;
+        return STATUS_INTERNAL;
     }
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = h->listener = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) ||
         bind(fd, (struct sockaddr *)&address, len) || listen(fd, BACKLOG) ||
         getsockname(fd, (struct sockaddr *)&address, &len)) {
         strbuf_addf(why, "listen address %s: %s", listen_on, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        return -1;
+        return STATUS_INTERNAL;
     }
-    *port = ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
-                                               : ((struct sockaddr_in6 *)&address)->sin6_port);
-    return fd;
+    h->port = ntohs(address.ss_family == AF_INET ? ((struct sockaddr_in *)&address)->sin_port
+                                                 : ((struct sockaddr_in6 *)&address)->sin6_port);
+    return STATUS_OK;
+}
+
+/* Connections are refused from here on. Not by MHD_quiesce_daemon: under load it races with the
+ * event threads for the listener's place in their epoll sets, and whoever comes second ends the
+ * process (libmicrohttpd 0.9.75 to 1.0.1). A descriptor without events takes the listener's place:
+ * the kernel closes the socket and takes it out of every set. */
+static void stop_listening(struct http *h)
+{
+    dup3(h->silence, h->listener, O_CLOEXEC);
 }
 
 /* Left encoded: it would decode %2F, and cut at %00, before the router sees them. */
@@ -255,23 +264,26 @@ __attribute__((format(printf, 2, 0))) static void on_library_message(void *cls, 
     strbuf_release(&text);
 }
 
-static struct MHD_Daemon *start_daemon(struct http *h, int fd, size_t connections)
+static struct MHD_Daemon *start_daemon(struct http *h, size_t connections)
 {
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
     return MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
         on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)(cpus > 2 ? cpus : 2),
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections, MHD_OPTION_CONNECTION_TIMEOUT,
-        h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, h->connection_memory,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK, leave_escapes, NULL,
-        MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
-        MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, h->guard, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, h->listener, MHD_OPTION_THREAD_POOL_SIZE,
+        (unsigned)(cpus > 2 ? cpus : 2), MHD_OPTION_CONNECTION_LIMIT, (unsigned)connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, h->timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        h->connection_memory, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escapes, NULL, MHD_OPTION_URI_LOG_CALLBACK, on_target, h, MHD_OPTION_NOTIFY_COMPLETED,
+        on_end, h, MHD_OPTION_NOTIFY_CONNECTION, http_guard_notify, h->guard, MHD_OPTION_END);
 }
 
 static void http_free(struct http *h)
 {
     http_guard_free(h->guard);
+    if (h->listener >= 0)
+        close(h->listener);
+    close(h->silence);
     pthread_mutex_destroy(&h->live_lock);
     free(h->metrics);
     free(h->routes);
@@ -284,6 +296,8 @@ static struct http *http_new(const struct http_options *o)
 {
     struct http *h = xcalloc(1, sizeof(*h));
     pthread_mutex_init(&h->live_lock, NULL);
+    h->listener = -1;
+    h->silence = eventfd(0, EFD_CLOEXEC);
     h->workers = o->workers;
     h->authenticate = o->authenticate;
     h->connection_memory = o->connection_memory ? o->connection_memory : HTTP_CONNECTION_MEMORY;
@@ -300,18 +314,17 @@ static struct http *http_new(const struct http_options *o)
 enum status http_start(const struct http_options *options, struct http **out, struct strbuf *why)
 {
     struct http *h = http_new(options);
-    int fd = -1;
     enum status s = mount_routes(h, options, why);
     if (!s)
         s = http_proxies_parse(options->trusted_proxies, h, why);
-    if (!s && (fd = open_listener(options->listen, &h->port, why)) < 0)
-        s = STATUS_INTERNAL;
+    if (!s)
+        s = open_listener(h, options->listen, why);
     if (s)
         goto out;
     h->guard = http_guard_new(2 * h->timeout_s);
-    h->daemon = start_daemon(h, fd, options->connections_max ? options->connections_max : 20000);
+    h->daemon = start_daemon(h, options->connections_max ? options->connections_max : 20000);
     if (!h->daemon) {
-        close(fd);
+        h->listener = -1; /* closed by it */
         strbuf_addstr(why, "the event threads did not start");
         s = STATUS_INTERNAL;
     }
@@ -340,14 +353,13 @@ static void wait_for_zero(atomic_size_t *count, int64_t until_ms)
 void http_stop(struct http *h, int grace_ms)
 {
     atomic_store(&h->draining, true);
-    int fd = MHD_quiesce_daemon(h->daemon);
-    if (fd >= 0)
-        close(fd);
+    stop_listening(h);
     http_live_wake_all(h);
     wait_for_zero(&h->in_flight, clock_mono_ms() + grace_ms);
     atomic_store(&h->stopping, true);
     http_live_wake_all(h);
     wait_for_zero(&h->suspended, INT64_MAX);
     MHD_stop_daemon(h->daemon);
+    h->listener = -1; /* closed by it */
     http_free(h);
 }

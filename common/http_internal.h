@@ -41,6 +41,7 @@ struct http {
     uint64_t stream_max;
     unsigned timeout_s;
     uint16_t port;
+    int listener, silence; /* file descriptors; the second takes the first's place at the end */
     char id_prefix[9];
     atomic_uint_fast64_t id_next;
     atomic_size_t in_flight; /* requests between their first line and their end */

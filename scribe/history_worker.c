@@ -361,7 +361,7 @@ static void lane_stop(struct lane *l)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* False when it has not ended by then. */
+/* False when it has not ended by then: nobody waits for it any more. */
 static bool lane_join(struct lane *l, int64_t until_ms)
 {
     pthread_mutex_lock(&l->lock);
@@ -369,7 +369,11 @@ static bool lane_join(struct lane *l, int64_t until_ms)
         ;
     bool ended = l->ended;
     pthread_mutex_unlock(&l->lock);
-    return ended && pthread_join(l->thread, NULL) == 0;
+    if (ended)
+        pthread_join(l->thread, NULL);
+    else
+        pthread_detach(l->thread);
+    return ended;
 }
 
 bool history_writing(struct history_worker *w)
@@ -442,7 +446,9 @@ bool history_worker_free(struct history_worker *w)
     lane_stop(&w->writer);
     lane_stop(&w->reader);
     int64_t until_ms = clock_mono_ms() + JOIN_MS;
-    if (!lane_join(&w->writer, until_ms) || !lane_join(&w->reader, until_ms)) {
+    bool writer_ended = lane_join(&w->writer, until_ms);
+    bool reader_ended = lane_join(&w->reader, until_ms);
+    if (!writer_ended || !reader_ended) {
         log_warn("history_hangs", F("url", w->driver->scheme));
         return false;
     }
