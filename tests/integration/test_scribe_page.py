@@ -256,7 +256,7 @@ def test_the_outbox_survives_a_reload(sign_in, servers):
     ada = sign_in(servers[0].url, "ada")
     enter(ada, room)
     ada.type("#text", "first")
-    shows(ada, "first")
+    until(lambda: delivery(ada) == ["✓ sent"], what="sent")
     ada.set_offline(True)
     offline(ada)
     for text in ("kept 1", "kept 2"):
