@@ -325,9 +325,10 @@ static enum status look_at_head(struct dicom_parser *p)
 
 static size_t take_preamble(struct dicom_parser *p, const uint8_t *bytes, size_t len)
 {
+    static const uint8_t magic[] = {'D', 'I', 'C', 'M'};
     size_t n = 0;
     for (; n < len && p->have < PREAMBLE + 4; n++, p->have++)
-        if (p->have >= PREAMBLE && bytes[n] != "DICM"[p->have - PREAMBLE]) {
+        if (p->have >= PREAMBLE && bytes[n] != magic[p->have - PREAMBLE]) {
             bad(p, "not a DICOM file: no DICM at byte 128");
             return n;
         }

@@ -141,7 +141,7 @@ static struct dicom_extent fragment(const struct dicom_frames *f, size_t i)
 static enum status table_entry(const struct dicom_frames *f, struct download *d, uint64_t i,
                                uint64_t *offset)
 {
-    uint8_t entry[4];
+    uint8_t entry[4] = {0};
     size_t have = 0, n = 1;
     struct dicom_extent table = fragment(f, 0);
     *offset = UINT64_MAX;

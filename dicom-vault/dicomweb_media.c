@@ -86,9 +86,10 @@ static bool keep(struct media *m, const char *name, char *value)
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         if (strcasecmp(name, places[i].name) != 0)
             continue;
-        if (places[i].place[0] || !*value || strlen(value) > places[i].max)
+        size_t len = strlen(value);
+        if (places[i].place[0] || len == 0 || len > places[i].max)
             return false;
-        strcpy(places[i].place, value);
+        memcpy(places[i].place, value, len + 1);
     }
     return true;
 }

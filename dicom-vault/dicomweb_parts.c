@@ -1,4 +1,5 @@
 #include "dicomweb_parts.h"
+#include "dicom_walk.h"
 #include "dicomweb.h"
 #include "log.h"
 #include "routes.h"
@@ -124,6 +125,20 @@ static enum status read_parts(void *state, uint8_t *out, size_t len, size_t *n)
 static void release_parts(void *state)
 {
     dicomweb_release_later(free_parts, state);
+}
+
+void dicomweb_add_part(struct strbuf *pieces, const uint8_t id[OBJECT_ID],
+                       const struct strbuf *extents)
+{
+    for (size_t at = 0; at < extents->len; at += sizeof(struct dicom_extent)) {
+        struct dicom_extent extent;
+        struct piece piece = {.begins = at == 0};
+        memcpy(&extent, extents->bytes + at, sizeof(extent));
+        memcpy(piece.id, id, OBJECT_ID);
+        piece.offset = extent.offset;
+        piece.length = extent.length;
+        strbuf_add(pieces, &piece, sizeof(piece));
+    }
 }
 
 enum status dicomweb_reply_parts(struct http_request *req, const char *type, struct strbuf *pieces,

@@ -11,6 +11,9 @@ struct piece {
     bool begins;             /* a part begins with it, else the part goes on */
 };
 
+/* Append one part, made of these extents (struct dicom_extent) of an object. */
+void dicomweb_add_part(struct strbuf *pieces, const uint8_t id[OBJECT_ID],
+                       const struct strbuf *extents);
 /* Reply with the pieces (struct piece one behind the other; taken over), each part of content type
  * `type`. With `single` it is one part, and the reply's own body. A failure before the first byte
  * comes back; a later one breaks the connection. */

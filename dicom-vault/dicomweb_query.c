@@ -91,11 +91,10 @@ bool qido_days(const char *from, const char *to, struct strbuf *values)
 static enum status take_dates(const char *name, const char *value, struct strbuf *values,
                               struct strbuf *why)
 {
-    char from[9] = "", to[9] = "";
+    char from[9], to[9];
     const char *dash = strchr(value, '-');
     size_t len = dash ? (size_t)(dash - value) : strlen(value);
-    if (len < sizeof(from))
-        memcpy(from, value, len);
+    snprintf(from, sizeof(from), "%.*s", (int)len, value);
     snprintf(to, sizeof(to), "%s", dash ? dash + 1 : from);
     if (len == 8 && (!dash || strlen(dash + 1) == 8) && qido_days(from, to, values))
         return STATUS_OK;

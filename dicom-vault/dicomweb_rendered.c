@@ -13,7 +13,6 @@ static const char jpeg_baseline[] = "1.2.840.10008.1.2.4.50";
 
 struct picture {
     struct http_request *req;
-    bool thumbnail;
     bool changed; /* the query asks for more than the picture */
     struct rendering rendering;
     uint64_t number;
@@ -170,22 +169,14 @@ static enum status make(struct picture *p)
 static enum status pass_through(struct picture *p)
 {
     struct strbuf pieces = STRBUF_INIT;
-    for (size_t at = 0; at < p->extents.len; at += sizeof(struct dicom_extent)) {
-        struct dicom_extent extent;
-        struct piece piece = {.begins = at == 0};
-        memcpy(&extent, p->extents.bytes + at, sizeof(extent));
-        memcpy(piece.id, p->id, OBJECT_ID);
-        piece.offset = extent.offset;
-        piece.length = extent.length;
-        strbuf_add(&pieces, &piece, sizeof(piece));
-    }
+    dicomweb_add_part(&pieces, p->id, &p->extents);
     return dicomweb_reply_parts(p->req, "image/jpeg", &pieces, true);
 }
 
 static enum status reply(struct http_request *req, bool thumbnail)
 {
     static const char *const types[] = {"image/jpeg", "image/png", NULL};
-    struct picture p = {.req = req, .thumbnail = thumbnail};
+    struct picture p = {.req = req};
     size_t type = 0;
     p.rendering = thumbnail ? RENDERING_THUMBNAIL : RENDERING_DEFAULT;
     enum status s = dicomweb_find_one(req, p.id);

@@ -128,7 +128,7 @@ enum status dicomweb_retrieve(struct http_request *req)
 {
     struct retrieval r = {.req = req};
     struct strbuf pieces = STRBUF_INIT;
-    struct wish wish;
+    struct wish wish = {.multipart = false};
     enum status s = find_objects(req, &r.ids);
     if (s == STATUS_OK)
         s = choose(req, dicom, can_give, &r, &wish);
@@ -277,20 +277,6 @@ static bool can_give_frames(void *ctx, const struct wish *w)
     return w->multipart && (w->any_syntax || strcmp(w->syntax, f->syntax) == 0);
 }
 
-static void add_frame(struct strbuf *pieces, const uint8_t id[OBJECT_ID],
-                      const struct strbuf *extents)
-{
-    for (size_t at = 0; at < extents->len; at += sizeof(struct dicom_extent)) {
-        struct dicom_extent extent;
-        struct piece piece = {.begins = at == 0};
-        memcpy(&extent, extents->bytes + at, sizeof(extent));
-        memcpy(piece.id, id, OBJECT_ID);
-        piece.offset = extent.offset;
-        piece.length = extent.length;
-        strbuf_add(pieces, &piece, sizeof(piece));
-    }
-}
-
 /* The numbers of the path, "1,3,2". */
 static enum status list_frames(struct http_request *req, const struct dicom_frames *f,
                                struct download *d, const uint8_t id[OBJECT_ID],
@@ -304,7 +290,7 @@ static enum status list_frames(struct http_request *req, const struct dicom_fram
         if (digits == 0 || digits > 9 || n == FRAMES_MAX)
             return http_fail(req, STATUS_BAD_REQUEST, "frames are numbers from 1, by comma");
         s = dicom_frame(f, d, strtoull(at, NULL, 10), &extents);
-        add_frame(pieces, id, &extents);
+        dicomweb_add_part(pieces, id, &extents);
         strbuf_release(&extents);
         if (pieces->len >
             DICOM_FRAGMENTS_MAX * sizeof(struct piece)) /* one may be asked for twice */
@@ -324,7 +310,7 @@ enum status dicomweb_frames(struct http_request *req)
     struct download *d = NULL;
     struct strbuf pieces = STRBUF_INIT;
     struct object o;
-    struct wish wish;
+    struct wish wish = {.multipart = false};
     uint8_t id[OBJECT_ID];
     enum status s = dicomweb_find_one(req, id);
     bool found = s == STATUS_OK;
@@ -370,7 +356,7 @@ enum status dicomweb_bulkdata(struct http_request *req)
     struct piece piece = {.begins = true};
     struct strbuf pieces = STRBUF_INIT;
     struct object o;
-    struct wish wish;
+    struct wish wish = {.multipart = false};
     uint8_t data_key[KEY_SIZE];
     enum status s = dicomweb_find_one(req, piece.id);
     bool found = s == STATUS_OK;
