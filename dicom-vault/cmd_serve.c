@@ -8,7 +8,8 @@
 #include "service.h"
 
 #define SUMMARY                                                                                    \
-    "encrypted file store over HTTP; commands: serve (the default), init, apikey, audit, verify, " \
+    "encrypted file and DICOM store over HTTP; commands: serve (the default), init, apikey, "      \
+    "audit, verify, "                                                                              \
     "backup, rotate, rewrap, retire, shred"
 
 int cmd_serve(int argc, char **argv)
