@@ -54,7 +54,8 @@ function shown(entry) {
 
 // The data set as lines {depth, tag, name, value}, what is nested indented behind its sequence.
 function lines(set, depth = 0) {
-  return Object.entries(set).flatMap(([tag, entry]) => {
+  // Names that look like numbers would come first.
+  return Object.entries(set).sort(([a], [b]) => (a < b ? -1 : 1)).flatMap(([tag, entry]) => {
     const items = entry.vr === "SQ" ? entry.Value || [] : null;
     const odd = /^[0-9A-F]{3}[13579BDF]/i.test(tag);
     const line = { depth, tag: `(${tag.slice(0, 4)},${tag.slice(4)})`,
