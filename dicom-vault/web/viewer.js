@@ -8,10 +8,11 @@ import { $, button } from "./ui.js";
 
 const KEPT = 128 << 20; // bytes of pictures
 const INSTANCES = 5000; // of a series
+const PLACES = 200000; // whatever the instances say of their frames
 const PRESETS = { CT: { "Soft tissue": [40, 400], Lung: [-600, 1500], Bone: [400, 1800],
   Brain: [40, 80] } };
 
-let places = []; // {path, frame, first: of its instance}
+let places = []; // {path of the instance, frame}
 let at = 0;
 let now = null; // the picture shown: {set, gray} or {set, image}
 let window_ = null; // {center, width}; null: each picture's own
@@ -156,6 +157,16 @@ function presets(modality) {
   }), ...named);
 }
 
+function placesOf(instances, path) {
+  const list = [];
+  for (const instance of instances) {
+    const own = `${path}/instances/${text(instance, TAG.sopInstance)}`;
+    const frames = Math.min(number(instance, TAG.frames, 1), PLACES - list.length);
+    for (let frame = 1; frame <= frames; frame += 1) list.push({ path: own, frame });
+  }
+  return list;
+}
+
 // The series at `path`; the study is as QIDO has it.
 export async function openSeries(path, study, title) {
   const found = await getDicomJson(`${path}/instances?limit=${INSTANCES}`);
@@ -164,8 +175,7 @@ export async function openSeries(path, study, title) {
   opened += 1;
   sets.clear();
   window_ = null;
-  places = found.flatMap((instance) => Array.from({ length: number(instance, TAG.frames, 1) },
-    (_, i) => ({ path: `${path}/instances/${text(instance, TAG.sopInstance)}`, frame: i + 1 })));
+  places = placesOf(found, path);
   $("viewer-title").textContent = text(study, TAG.patientName) || "Without a name";
   $("viewer-about").textContent = [text(study, TAG.studyDescription), title]
     .filter(Boolean).join(" · ");

@@ -386,6 +386,30 @@ def test_the_audit_log_is_for_admins(visit, vault):
     person.screenshot("vault-audit", dark=True)
 
 
+def test_only_an_admin_deletes(visit, vault, dicom):
+    """And a file that says that it has two thousand million frames is but a file."""
+    path = dicom("CT_small.dcm", "many.dcm", NumberOfFrames=2_000_000_000)
+    person = visit()
+    person.sign_in(vault.new_key("read,write"))
+    person.drop(path)
+    person.stored("1 of 1 file stored")
+    person.look_at("CT1")
+    assert person.texts("#picture-place") == ["1 of 200000"]
+    person.press("End")
+    person.wait("document.getElementById('picture').width === 1")
+    person.press("Escape")
+    person.run("window.confirm = () => true")
+    person.press_button("Delete this study", "#study-list")
+    person.wait("document.getElementById('said').className === 'error'")
+    assert len(vault.list()) == 1
+    person.click("#sign-out")
+    person.sign_in(vault.key)
+    person.press_button("CT1", "#study-list")
+    person.press_button("Delete this study", "#study-list")
+    until(lambda: vault.list() == [], what="the study gone")
+    person.wait("document.querySelectorAll('.study').length === 0")
+
+
 def test_a_key_is_kept_nowhere_and_may_end(visit, vault):
     key = vault.new_key("read,write")
     person = visit()
