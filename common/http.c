@@ -154,7 +154,7 @@ static void on_end(void *cls, struct MHD_Connection *conn, void **ctx,
     atomic_fetch_sub(&h->in_flight, 1);
 }
 
-static enum status handle(struct http_request *req)
+enum status http_handle(struct http_request *req)
 {
     const struct route *route = req->match.route;
     if (route->run == BLOCKING && !req->on_pool)
@@ -188,7 +188,7 @@ static enum MHD_Result advance(struct http_request *req, const char *url, const 
     }
     if (req->phase == PHASE_BODY) {
         req->phase = PHASE_HANDLE;
-        if (!req->code && !http_run(req, handle))
+        if (!req->code && !http_run(req, http_handle))
             return MHD_YES;
     }
     return http_send(req);

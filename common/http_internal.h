@@ -117,6 +117,9 @@ struct http_request {
     char target[]; /* as it came over the wire */
 };
 
+/* http.c: the object check and the handler. */
+enum status http_handle(struct http_request *req);
+
 /* http_run.c: where the steps of a request run. */
 /* Run `step` here, or on the pool when it says NEEDS_POOL. True when it ran to its end and the
  * request may go on; false when the connection is suspended: libmicrohttpd will call again. */

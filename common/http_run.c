@@ -63,13 +63,22 @@ static enum status pass_on(struct http_request *req)
     return workers_submit(pool, run_job, req);
 }
 
-/* The pool's part of http_run. */
-static void run_job(void *arg)
+/* Once admitted on the pool, a request without a body has nothing to wait for: its handler runs
+ * right there, without the way back to the event thread. */
+static enum status step_on_pool(struct http_request *req)
 {
-    struct http_request *req = arg;
+    enum status s = req->step(req);
+    if (s || req->step != http_admit || req->has_body || req->code)
+        return s;
+    req->step = http_handle;
+    return http_handle(req);
+}
+
+static void run_step(struct http_request *req, http_handler *step)
+{
     bool stopping = atomic_load(&req->h->stopping);
     log_set_request_id(req->id);
-    enum status s = stopping ? STATUS_UNAVAILABLE : req->step(req);
+    enum status s = stopping ? STATUS_UNAVAILABLE : step(req);
     if (s == STATUS_NEEDS_POOL) {
         s = pass_on(req);
         if (!s)
@@ -80,9 +89,15 @@ static void run_job(void *arg)
     http_resume(req);
 }
 
+/* The pool's part of http_run. */
+static void run_job(void *req)
+{
+    run_step(req, step_on_pool);
+}
+
 void http_go_on(struct http_request *req)
 {
-    run_job(req);
+    run_step(req, req->step);
 }
 
 enum status http_leave(struct http_request *req,

@@ -348,6 +348,7 @@ static const struct route routes[] = {
     {GET, "/mute", ANYONE, NULL, BLOCKING, get_mute, NULL},
     {GET, "/broken", ANYONE, NULL, INLINE, get_broken, NULL},
     {GET, "/who", ANY_ROLE, NULL, INLINE, get_who, NULL},
+    {GET, "/mine", USER, NULL, INLINE_OR_POOL, get_where, NULL},
     {GET, "/admin", ADMIN, NULL, INLINE, get_who, NULL},
     {DELETE, "/admin", ADMIN, NULL, INLINE, get_nothing, NULL},
     {GET, "/peer", ANYONE, NULL, INLINE, get_peer, NULL},

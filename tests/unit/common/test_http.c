@@ -202,6 +202,9 @@ static void roles_are_checked(void **state)
     expect("GET /who", "Authorization: nonsense\r\n", 401, NULL);
     expect("GET /who", "Authorization: user\r\n", 200, "user");
     expect("GET /who", "Authorization: pool-user\r\n", 200, "user");
+    expect("GET /mine", "Authorization: user\r\n", 200, "event");
+    expect("GET /mine", "Authorization: pool-user\r\n", 200, "pool"); /* and not back first */
+    expect("POST /inline", "Authorization: pool-user\r\nContent-Length: 0\r\n", 201, "");
     expect("GET /who", "Authorization: pool-nonsense\r\n", 401, NULL);
     expect("GET /who", "Authorization: down\r\n", 503, NULL);
     expect("GET /admin", "Authorization: user\r\n", 403, NULL);
