@@ -152,34 +152,35 @@ enum status dicom_index_add(struct sqlite *db, void *ctx, const struct object *o
 /* ?1: tags, ?2: how many, ?3: of how many fields. A series has one tag a field, so that it has as
  * many of them as there are fields exactly when it fits all. */
 #define MATCHED                                                                                    \
-    "WITH RECURSIVE piece(n) AS (SELECT 0 WHERE ?2 > 0 UNION ALL "                                 \
-    "SELECT n + 1 FROM piece WHERE n + 1 < ?2), "                                                  \
+    "WITH RECURSIVE piece(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM piece WHERE n + 1 < ?2), "   \
     "matched(id) AS (SELECT series FROM dicom_tags "                                               \
     "WHERE tag IN (SELECT substr(?1, 1 + 32 * n, 32) FROM piece) "                                 \
-    "GROUP BY series HAVING COUNT(*) = ?3 "                                                        \
-    "UNION ALL SELECT id FROM dicom_series WHERE ?3 = 0) "
-#define FIRST_OF(what)                                                                             \
-    MATCHED "SELECT object, sealed FROM dicom_instances WHERE id IN ("                             \
-            "SELECT MIN((SELECT MIN(id) FROM dicom_instances WHERE series = s.id)) "               \
-            "FROM matched JOIN dicom_series s ON s.id = matched.id "                               \
-            "GROUP BY " what " ORDER BY 1 LIMIT ?4 OFFSET ?5) ORDER BY id"
+    "GROUP BY series HAVING COUNT(*) = ?3) "
+#define FIRST_OF(series, what)                                                                     \
+    "SELECT i.object, i.sealed FROM (SELECT MIN(s.id) AS first FROM " series " s "                 \
+    "GROUP BY " what " ORDER BY 1 LIMIT ?4 OFFSET ?5) JOIN dicom_instances i ON i.id = "           \
+    "(SELECT MIN(id) FROM dicom_instances WHERE series = first) ORDER BY first"
+#define MATCHED_SERIES "(SELECT * FROM matched JOIN dicom_series USING (id))"
+#define LIST "SELECT object, sealed FROM dicom_instances "
 /* ?6: tags of instances, ?7: how many */
 #define NAMED                                                                                      \
-    "WHERE series IN (SELECT id FROM matched) AND object IN (SELECT object FROM once WHERE tag "   \
-    "IN (WITH RECURSIVE one(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM one WHERE n + 1 < ?7) "    \
-    "SELECT substr(?6, 1 + 32 * n, 32) FROM one)) ORDER BY id LIMIT ?4 OFFSET ?5"
-#define ANY "WHERE series IN (SELECT id FROM matched) ORDER BY id LIMIT ?4 OFFSET ?5"
+    "object IN (SELECT object FROM once WHERE tag IN (WITH RECURSIVE one(n) AS "                   \
+    "(SELECT 0 UNION ALL SELECT n + 1 FROM one WHERE n + 1 < ?7) "                                 \
+    "SELECT substr(?6, 1 + 32 * n, 32) FROM one)) "
+#define IN_ORDER "ORDER BY id LIMIT ?4 OFFSET ?5"
 
-static const char *statement(const struct dicom_query *q)
-{
-    if (q->level == STUDIES)
-        return FIRST_OF("s.study");
-    if (q->level == SERIES)
-        return FIRST_OF("s.study, s.series");
-    if (q->instances.len > 0)
-        return MATCHED "SELECT object, sealed FROM dicom_instances " NAMED;
-    return MATCHED "SELECT object, sealed FROM dicom_instances " ANY;
-}
+enum { NAMED_INSTANCES = INSTANCES + 1 };
+
+/* By what is listed, and whether fields are asked for: all there is needs no search. */
+static const char *const statements[][2] = {
+    [STUDIES] = {FIRST_OF("dicom_series", "study"), MATCHED FIRST_OF(MATCHED_SERIES, "study")},
+    [SERIES] = {FIRST_OF("dicom_series", "study, series"),
+                MATCHED FIRST_OF(MATCHED_SERIES, "study, series")},
+    [INSTANCES] = {LIST IN_ORDER,
+                   MATCHED LIST "WHERE series IN (SELECT id FROM matched) " IN_ORDER},
+    [NAMED_INSTANCES] = {LIST "WHERE " NAMED IN_ORDER, MATCHED LIST
+                         "WHERE series IN (SELECT id FROM matched) AND " NAMED IN_ORDER},
+};
 
 struct hit {
     uint8_t id[OBJECT_ID];
@@ -220,8 +221,9 @@ static enum status find_hits(struct index *ix, const struct dicom_query *q, stru
         SQL_BLOB(strbuf_cstr(&q->instances), q->instances.len),
         SQL_I64((int64_t)(q->instances.len / BLIND_TAG)),
     };
-    size_t n = q->level == INSTANCES && q->instances.len > 0 ? 7 : 5;
-    enum status s = sqlite_query(db, statement(q), values, n, &rows);
+    bool named = q->level == INSTANCES && q->instances.len > 0;
+    const char *sql = statements[named ? NAMED_INSTANCES : (int)q->level][q->fields > 0];
+    enum status s = sqlite_query(db, sql, values, named ? 7 : 5, &rows);
     while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more)
         if ((s = take_hit(rows, hits)) != STATUS_OK)
             break;

@@ -57,8 +57,8 @@ void dicom_query_release(struct dicom_query *q);
 void dicom_query_add(struct dicom_query *q, const struct index *ix, enum dicom_field field,
                      const char *value);
 
-/* `each` once for each study, series or instance, in the order in which their first instance came:
- * `o` and `attributes` are of that one. NULL attributes: its row is damaged. */
+/* `each` once for each study, series or instance, in the order in which they came.
+ * `o` and `attributes` are of the first instance. NULL attributes: its row is damaged. */
 enum status dicom_search(struct index *ix, const struct dicom_query *q,
                          void (*each)(void *ctx, const struct object *o, json_t *attributes),
                          void *ctx);
