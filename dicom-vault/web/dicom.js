@@ -3,8 +3,8 @@
 export const TAG = {
   modality: "00080060", modalities: "00080061", studyDate: "00080020", accession: "00080050",
   studyDescription: "00081030", seriesDescription: "0008103E", sopInstance: "00080018",
-  errorComment: "00000902", failedSop: "00081198", otherFailures: "0008119A", patientName: "00100010",
-  patientId: "00100020", study: "0020000D", series: "0020000E", seriesNumber: "00200011",
+  errorComment: "00000902", failedSop: "00081198", otherFailures: "0008119A",
+  patientName: "00100010", patientId: "00100020", study: "0020000D", series: "0020000E", seriesNumber: "00200011",
   instanceNumber: "00200013", seriesInStudy: "00201206", instancesInStudy: "00201208",
   instancesInSeries: "00201209", samples: "00280002", photometric: "00280004",
   frames: "00280008", rows: "00280010", columns: "00280011", allocated: "00280100",

@@ -1,5 +1,5 @@
-// The values of a frame of gray, and what a window makes of them. A window is set here and not by the
-// server: it follows the hand, and a frame is fetched, and stands in the audit log, once.
+// The values of a frame of gray, and what a window makes of them. A window is set here and not by
+// the server: it follows the hand, and a frame is fetched, and stands in the audit log, once.
 
 import { TAG, number, text } from "./dicom.js";
 
@@ -70,7 +70,9 @@ export function draw(canvas, frame, window) {
   const table = shades(frame, window);
   const image = new ImageData(frame.columns, frame.rows);
   const pixels = new Uint32Array(image.data.buffer);
-  for (let i = 0; i < pixels.length; i += 1) pixels[i] = 0xff000000 | table[frame.cells[i]] * 0x10101;
+  for (let i = 0; i < pixels.length; i += 1) {
+    pixels[i] = 0xff000000 | table[frame.cells[i]] * 0x10101;
+  }
   canvas.width = frame.columns;
   canvas.height = frame.rows;
   canvas.getContext("2d").putImageData(image, 0, 0);

@@ -19,7 +19,8 @@ function bytes(text, other) {
 function card(of, seal, other) {
   const rows = [["Name", of.name || "–"], ["Object", element("code", "", seal.id)],
     ["SHA-256 of the content", element("code", "", of.sha256)],
-    ["Bytes on disk", `${seal.stored_size.toLocaleString()}, in ${count(seal.chunks, "chunk", "chunks")}`],
+    ["Bytes on disk", `${seal.stored_size.toLocaleString()}, in `
+      + count(seal.chunks, "chunk", "chunks")],
     ["Wrapped by key", String(seal.key)],
     ["Salt", element("code", "bytes", ...bytes(seal.salt, other?.salt))],
     ["Commitment", element("code", "bytes", ...bytes(seal.commitment, other?.commitment))]];
@@ -51,8 +52,10 @@ export function openSeal(of) {
     const listed = (await getJson(`/files?limit=${LISTED}`)).files;
     others = listed.filter((o) => o.id !== of.id && !o.damaged);
     others.sort((a, b) => (b.sha256 === of.sha256) - (a.sha256 === of.sha256));
-    $("seal-other").replaceChildren(new Option("no other file", ""), ...others.map((o) => new Option(
-      `${o.sha256 === of.sha256 ? "same content: " : ""}${o.name || o.id}, ${o.created}`, o.id)));
+    const told = (o) => `${o.sha256 === of.sha256 ? "same content: " : ""}${o.name || o.id}, `
+      + o.created;
+    $("seal-other").replaceChildren(new Option("no other file", ""),
+      ...others.map((o) => new Option(told(o), o.id)));
     $("seal-other").value = others[0]?.sha256 === of.sha256 ? others[0].id : "";
     await draw();
     if (!$("seal").open) $("seal").showModal();

@@ -39,7 +39,8 @@ function seriesCard(study, series) {
 async function showSeries(study, into) {
   const found = await getDicomJson(`/studies/${text(study, TAG.study)}/series`);
   found.sort((a, b) => number(a, TAG.seriesNumber, 0) - number(b, TAG.seriesNumber, 0));
-  const remove = button("Delete this study", "quiet", () => attempt(() => removeStudy(study, into)));
+  const remove = button("Delete this study", "quiet",
+    () => attempt(() => removeStudy(study, into)));
   into.replaceChildren(element("ul", "series-list", ...found.map((s) => seriesCard(study, s))),
     element("p", "actions", remove));
 }

@@ -25,8 +25,8 @@ const NAMES = `00020010 Transfer Syntax UID|00080005 Specific Character Set|0008
 00180021 Sequence Variant|00180022 Scan Options|00180023 MR Acquisition Type
 00180050 Slice Thickness|00180060 KVP|00180080 Repetition Time|00180081 Echo Time
 00180087 Magnetic Field Strength|00180088 Spacing Between Slices|00181000 Device Serial Number
-00181020 Software Versions|00181030 Protocol Name|00181063 Frame Time|00181100 Reconstruction Diameter
-00181120 Gantry/Detector Tilt|00181150 Exposure Time|00181151 X-Ray Tube Current|00181152 Exposure
+00181020 Software Versions|00181030 Protocol Name|00181063 Frame Time
+00181100 Reconstruction Diameter|00181120 Gantry/Detector Tilt|00181150 Exposure Time|00181151 X-Ray Tube Current|00181152 Exposure
 00181210 Convolution Kernel|00185100 Patient Position|0020000D Study Instance UID
 0020000E Series Instance UID|00200010 Study ID|00200011 Series Number|00200012 Acquisition Number
 00200013 Instance Number|00200020 Patient Orientation|00200032 Image Position (Patient)

@@ -15,7 +15,7 @@ const PRESETS = { CT: { "Soft tissue": [40, 400], Lung: [-600, 1500], Bone: [400
 let places = []; // {path of the instance, frame}
 let at = 0;
 let now = null; // the picture shown: {set, gray} or {set, image}
-let window_ = null; // {center, width}; null: each picture's own
+let chosen = null; // {center, width}; null: each picture's own
 let kept = new Map(); // place's index -> promise of a picture
 let opened = 0;
 
@@ -82,7 +82,7 @@ function picture(i) {
 
 // --- drawing -------------------------------------------------------------------------------------
 
-const shownWindow = () => window_ || ownWindow(now.gray, now.set);
+const shownWindow = () => chosen || ownWindow(now.gray, now.set);
 const rounded = (v) => (Math.abs(v) < 10 ? v.toFixed(2) : v.toFixed(0));
 
 function setSlider(id, least, greatest, value) {
@@ -120,11 +120,11 @@ function draw() {
 }
 
 function place() {
-  const text_ = `${at + 1} of ${places.length}`;
+  const said = `${at + 1} of ${places.length}`;
   $("frame").max = places.length;
   $("frame").value = at + 1;
-  $("frame-at").textContent = text_;
-  $("picture-place").textContent = text_;
+  $("frame-at").textContent = said;
+  $("picture-place").textContent = said;
   $("frame-label").hidden = places.length < 2;
 }
 
@@ -152,7 +152,7 @@ function presets(modality) {
   const named = Object.entries(PRESETS[modality] || {}).map(([name, [center, width]]) => button(
     name, "second", () => setWindow(center, width)));
   $("presets").replaceChildren(button("As stored", "second", () => {
-    window_ = null;
+    chosen = null;
     if (now) draw();
   }), ...named);
 }
@@ -174,7 +174,7 @@ export async function openSeries(path, study, title) {
   forget();
   opened += 1;
   sets.clear();
-  window_ = null;
+  chosen = null;
   places = placesOf(found, path);
   $("viewer-title").textContent = text(study, TAG.patientName) || "Without a name";
   $("viewer-about").textContent = [text(study, TAG.studyDescription), title]
@@ -192,7 +192,7 @@ export async function openSeries(path, study, title) {
 // --- by hand -------------------------------------------------------------------------------------
 
 function setWindow(center, width) {
-  window_ = { center, width: Math.max(1, width) };
+  chosen = { center, width: Math.max(1, width) };
   if (now) draw();
 }
 
