@@ -1,6 +1,11 @@
 """QIDO-RS: what is found by which criteria, and what is refused since a blind index cannot answer."""
 
+import hashlib
+import hmac
+import json
+
 import pytest
+import vault_disk
 from dicomweb_kit import instance, stow, values
 from vault_kit import vault  # noqa: F401
 
@@ -137,6 +142,32 @@ def test_deleted_studies_are_found_no_more(hospital):
     search(hospital, code=204, PatientID="B2")
     assert len(hospital.list()) == 1
     assert stow(hospital, instance("1.1", "1.1.1", "1.1.1.1")).status_code == 200, "free again"
+
+
+def test_the_rows_are_as_the_format_says(hospital):
+    """Tags and sealed rows by Python's cryptography, from DICOMWEB.md."""
+    disk, root = hospital.disk, bytes.fromhex(hospital.root_key_file.read_text())
+    key = vault_disk.expand(root, b"dicom-vault blind index v1", 32)
+
+    def tag(name, value):
+        return hmac.digest(key, f"dicom {name}\0{value}".encode(), "sha256")
+
+    (series, study, same), = disk.sql(
+        "SELECT series, study, same FROM dicom_series WHERE id = (SELECT series FROM dicom_tags "
+        "WHERE tag = ?)", tag("patient id", "B2"))
+    tags = [tag("study", "1.3"), tag("series", "1.3.1"), tag("patient id", "B2"),
+            tag("patient name", "DOE^JOHN"), tag("accession number", "ACC3"),
+            tag("modality", "CT"), tag("study date", "20250101")]
+    assert (study, series) == tuple(tags[:2])
+    assert same == hashlib.sha256(b"".join(b"\1" + t for t in tags)).digest()
+    assert {t for t, in disk.sql("SELECT tag FROM dicom_tags t JOIN dicom_series s "
+                                 "ON s.id = t.series WHERE same = ?", same)} == set(tags)
+    (file_id,), = disk.sql("SELECT object FROM once WHERE tag = ?", tag("instance", "1.3.1.1"))
+    (sealed,), = disk.sql("SELECT sealed FROM dicom_instances WHERE object = ?", file_id)
+    row = vault_disk.unseal(
+        vault_disk.expand(disk.data_key(file_id.hex()), b"dicom-vault dicom row v1", 32), sealed,
+        disk.identity(file_id))
+    assert json.loads(row)["00100020"]["Value"] == ["B2"]
 
 
 def test_a_row_of_another_object_opens_nothing(hospital):
