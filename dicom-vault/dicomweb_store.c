@@ -78,11 +78,8 @@ static enum status part_failed(struct stow *st, const json_t *attributes, enum f
     dicom_json_set_int(item, 0x00081197, "US", code);
     dicom_json_set(item, 0x00000902, "LO", why);
     json_array_append_new(known ? st->failed : st->others, item);
-    return routes_recorded(st->req, NULL,
-                           code == OTHER_BYTES ? STATUS_CONFLICT : STATUS_UNPROCESSABLE) ==
-                   STATUS_UNAVAILABLE
-               ? STATUS_UNAVAILABLE
-               : STATUS_OK;
+    enum status s = code == OTHER_BYTES ? STATUS_CONFLICT : STATUS_UNPROCESSABLE;
+    return routes_recorded(st->req, NULL, s) == s ? STATUS_OK : STATUS_UNAVAILABLE;
 }
 
 static void part_stored(struct stow *st, const json_t *attributes)

@@ -371,7 +371,7 @@ static inline struct http *start(unsigned timeout_s)
         .body_max = 100 * 1024,
         .stream_max = 8 << 20,
         .timeout_s = timeout_s,
-        .cors_origins = "https://app.example",
+        .cors_origins = "https://viewer.example, https://app.example",
         .trusted_proxies = "127.0.0.1, 10.0.0.0/8",
     };
     if (http_start(&options, &h, &why))
