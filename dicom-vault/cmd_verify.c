@@ -126,17 +126,26 @@ static void run(struct verify *v, size_t threads)
     pthread_mutex_destroy(&v->lock);
 }
 
+static int64_t processors(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : n;
+}
+
 int cmd_verify(int argc, char **argv)
 {
     static int64_t threads;
     static const struct config_option options[] = {
         CMD_WHERE,
-        {"THREADS", CONFIG_INT, &threads, "2", "objects read at once", 1, THREADS_MAX, NULL},
+        {"THREADS", CONFIG_INT, &threads, "0", "objects read at once; 0: one for each processor", 0,
+         THREADS_MAX, NULL},
     };
     struct strbuf why = STRBUF_INIT;
     struct verify v = {.failure = STATUS_OK};
     cmd_configure("read every file and report the damaged", options, CMD_COUNT(options), argc,
                   argv);
+    if (threads == 0)
+        threads = processors();
     v.failure = cmd_open((size_t)threads + 1, &v.store, &why);
     if (v.failure == STATUS_OK)
         run(&v, (size_t)threads);

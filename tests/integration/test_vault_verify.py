@@ -86,7 +86,7 @@ def test_a_deleted_file_that_is_back(vault):
 def test_verify_cannot_be_done(vault, folder):
     vault.start()
     assert vault.command("verify", "--vault-data", str(folder / "none"), check=False).returncode == 1
-    assert vault.command("verify", "--threads", "0", check=False).returncode == 2
+    assert vault.command("verify", "--threads", "65", check=False).returncode == 2
 
 
 # --- backup ---------------------------------------------------------------------------------------
