@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 #include <uv.h>
 
@@ -18,6 +19,7 @@ enum {
     PATH_MAX_LEN = 256,
     HTTP_TIMEOUT_S = 10,
     WRITES_PER_MS = 128,
+    WRITES_A_TURN = 64,
     SPARE_DESCRIPTORS = 256,
 };
 
@@ -32,9 +34,9 @@ struct server {
     pthread_t thread;
     atomic_bool draining;
     atomic_llong stop_at_ms;
-    struct connection **due; /* those with something to send, in no order */
-    size_t due_count, due_size;
-    int64_t due_ms; /* since when there is one */
+    TAILQ_HEAD(, connection) due; /* those with something to send, in order */
+    size_t due_count;
+    uv_idle_t more; /* active: the loop is not to wait */
     unsigned char scratch[SCRATCH];
 };
 
@@ -42,9 +44,11 @@ struct server {
 struct connection {
     struct session *session;
     struct strbuf inbox; /* a message in fragments, or the body of a request */
-    size_t due;          /* its place in server->due, from 1; 0: none */
-    bool ended;          /* the client sent a close frame: nothing follows ours */
-    size_t body_len;     /* what the request declared */
+    TAILQ_ENTRY(connection) next_due;
+    bool due;
+    int64_t due_ms;  /* since when */
+    bool ended;      /* the client sent a close frame: nothing follows ours */
+    size_t body_len; /* what the request declared */
 };
 
 static struct server *server_of(struct lws *wsi)
@@ -280,24 +284,19 @@ static void add_due(struct server *server, struct connection *c)
 {
     if (c->due || c->ended)
         return;
-    if (server->due_count == server->due_size) {
-        server->due_size = server->due_size ? 2 * server->due_size : 64;
-        server->due = xrealloc(server->due, server->due_size * sizeof(struct connection *));
-    }
-    if (server->due_count == 0)
-        server->due_ms = clock_mono_ms();
-    server->due[server->due_count++] = c;
-    c->due = server->due_count;
+    c->due = true;
+    c->due_ms = clock_mono_ms();
+    TAILQ_INSERT_TAIL(&server->due, c, next_due);
+    server->due_count++;
 }
 
 static void drop_due(struct server *server, struct connection *c)
 {
     if (!c->due)
         return;
-    struct connection *last = server->due[--server->due_count];
-    server->due[c->due - 1] = last;
-    last->due = c->due;
-    c->due = 0;
+    c->due = false;
+    TAILQ_REMOVE(&server->due, c, next_due);
+    server->due_count--;
 }
 
 static void wake(struct session *s)
@@ -366,23 +365,33 @@ static void cut(struct session *s)
 static bool hold_back(const struct server *server)
 {
     int64_t writes_ms = (int64_t)server->due_count / WRITES_PER_MS;
-    return writes_ms > 0 && clock_mono_ms() - server->due_ms < writes_ms &&
+    return writes_ms > 0 && clock_mono_ms() - TAILQ_FIRST(&server->due)->due_ms < writes_ms &&
            chat_writing(server->chat);
 }
 
-/* Once a turn of the loop, before it waits: a session's socket is written to once for all that the
- * turn brought. To ask for WRITEABLE instead costs four epoll_ctl for each write. */
+static void go_on(uv_idle_t *more)
+{
+    (void)more; /* being active is all it does */
+}
+
+/* Each turn of the loop, before it waits: who has waited longest is written to, once for all that
+ * came meanwhile. Between the writes to a large room what its members send is read, and the store
+ * is at it while the next are written to. To ask for WRITEABLE instead costs four epoll_ctl for
+ * each write. */
 static void flush_due(uv_prepare_t *before_wait)
 {
     struct server *server = before_wait->data;
-    if (hold_back(server))
-        return;
-    while (server->due_count > 0) {
-        struct connection *c = server->due[server->due_count - 1];
+    bool hold = hold_back(server);
+    struct connection *c;
+    for (int n = 0; !hold && n < WRITES_A_TURN && (c = TAILQ_FIRST(&server->due)) != NULL; n++) {
         drop_due(server, c);
         if (write_due(server, c) != 0)
             cut(c->session);
     }
+    if (hold || server->due_count == 0)
+        uv_idle_stop(&server->more);
+    else
+        uv_idle_start(&server->more, go_on);
 }
 
 static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -440,6 +449,7 @@ static void *run(void *arg)
     uv_run(&server->loop, UV_RUN_DEFAULT);
     chat_set_wake(server->chat, NULL, NULL);
     uv_close((uv_handle_t *)&server->before_wait, NULL);
+    uv_close((uv_handle_t *)&server->more, NULL);
     /* On a loop that is not its own libwebsockets ends in steps, and the loop must close its
      * handles between them; at the last one it clears `context`. */
     while (server->context) {
@@ -523,6 +533,8 @@ enum status server_start(const struct server_options *options, struct chat *chat
     uv_loop_init(&server->loop);
     uv_prepare_init(&server->loop, &server->before_wait);
     server->before_wait.data = server;
+    TAILQ_INIT(&server->due);
+    uv_idle_init(&server->loop, &server->more);
     uv_prepare_start(&server->before_wait, flush_due);
     if (!create_context(server, host, port)) {
         strbuf_addf(why, "cannot listen on %s: address wrong or in use", options->listen);
@@ -542,6 +554,5 @@ void server_stop(struct server *server, int64_t grace_ms)
     atomic_store(&server->draining, true);
     pthread_join(server->thread, NULL);
     uv_loop_close(&server->loop);
-    free(server->due);
     free(server);
 }

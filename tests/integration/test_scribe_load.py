@@ -1,5 +1,5 @@
-"""A room so full that writes are held back and shared, under load: nothing is lost by it. Run on
-the TSan build too."""
+"""A room so full that its writes are held back, and then take several turns of the loop, under load:
+nothing is lost by it. Run on the TSan build too."""
 
 import sys
 
@@ -9,7 +9,7 @@ from harness.process import ROOT
 sys.path.insert(0, str(ROOT / "tests" / "load"))
 import bench  # noqa: E402
 
-MEMBERS = 300  # twice what makes writes wait for the history
+MEMBERS = 300  # WRITES_PER_MS are 128, WRITES_A_TURN 64
 
 
 def test_a_full_room_gets_every_message_once(folder, start_server):
