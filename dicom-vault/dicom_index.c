@@ -232,63 +232,105 @@ static enum status find_hits(struct index *ix, const struct dicom_query *q, stru
     return index_status(s);
 }
 
-static void open_hit(struct index *ix, const struct hits *hits, const struct hit *hit,
-                     void (*each)(void *ctx, const struct object *o, json_t *attributes), void *ctx)
+static bool has_tag(const struct strbuf *tags, const uint8_t tag[BLIND_TAG])
 {
-    uint8_t data_key[KEY_SIZE];
-    struct object o;
-    enum status s = index_find(ix, hit->id, &o, data_key);
-    if (s == STATUS_NOT_FOUND) /* deleted meanwhile */
-        return;
-    memcpy(o.id, hit->id, OBJECT_ID);
-    json_t *attributes = NULL;
-    if (s == STATUS_OK)
-        attributes =
-            open_row(ix, &o, data_key, (const uint8_t *)hits->sealed.bytes + hit->from, hit->len);
-    secret_wipe(data_key, sizeof(data_key));
-    each(ctx, &o, attributes);
-    json_decref(attributes);
+    for (size_t at = 0; at < tags->len; at += BLIND_TAG)
+        if (memcmp(tags->bytes + at, tag, BLIND_TAG) == 0)
+            return true;
+    return false;
 }
 
-static void hits_release(struct hits *hits)
+/* Does what the seal holds answer the query? If not, somebody moved rows or tags on the disk. */
+static bool fits(const struct index *ix, const struct dicom_query *q, const json_t *attributes)
 {
-    strbuf_release(&hits->list);
-    strbuf_release(&hits->sealed);
+    int64_t matched = 0;
+    for (size_t f = 0; f < FIELDS; f++) {
+        uint8_t tag[BLIND_TAG];
+        const struct strbuf *asked = f == FIELD_INSTANCE ? &q->instances : &q->tags;
+        const char *value = asked->len ? dicom_json_text(attributes, fields[f].tag) : NULL;
+        matched += value && dicom_tag(ix, (enum dicom_field)f, value, tag) && has_tag(asked, tag);
+    }
+    return matched == q->fields + (q->instances.len > 0);
+}
+
+/* NULL when the row is damaged; NOT_FOUND when it was deleted meanwhile. */
+static enum status open_hit(struct index *ix, const struct dicom_query *q, const struct hit *hit,
+                            const char *sealed, struct object *o, json_t **attributes)
+{
+    uint8_t data_key[KEY_SIZE];
+    *attributes = NULL;
+    enum status s = index_find(ix, hit->id, o, data_key);
+    memcpy(o->id, hit->id, OBJECT_ID);
+    if (s == STATUS_OK)
+        *attributes = open_row(ix, o, data_key, (const uint8_t *)sealed + hit->from, hit->len);
+    secret_wipe(data_key, sizeof(data_key));
+    if (*attributes && !fits(ix, q, *attributes)) {
+        json_decref(*attributes);
+        *attributes = NULL;
+    }
+    return s == STATUS_CORRUPT ? STATUS_OK : s;
+}
+
+/* `found` counts those that were deleted meanwhile too. */
+static enum status search(struct index *ix, const struct dicom_query *q,
+                          void (*each)(void *ctx, const struct object *o, json_t *attributes),
+                          void *ctx, size_t *found)
+{
+    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
+    enum status s = find_hits(ix, q, &hits);
+    *found = hits.list.len / sizeof(struct hit);
+    for (size_t i = 0; s == STATUS_OK && i < *found; i++) {
+        struct hit hit;
+        struct object o;
+        json_t *attributes;
+        memcpy(&hit, hits.list.bytes + i * sizeof(hit), sizeof(hit));
+        s = open_hit(ix, q, &hit, hits.sealed.bytes, &o, &attributes);
+        if (s == STATUS_OK)
+            each(ctx, &o, attributes);
+        else if (s == STATUS_NOT_FOUND)
+            s = STATUS_OK;
+        json_decref(attributes);
+    }
+    strbuf_release(&hits.list);
+    strbuf_release(&hits.sealed);
+    return s;
 }
 
 enum status dicom_search(struct index *ix, const struct dicom_query *q,
                          void (*each)(void *ctx, const struct object *o, json_t *attributes),
                          void *ctx)
 {
-    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
-    enum status s = find_hits(ix, q, &hits);
-    for (size_t at = 0; s == STATUS_OK && at < hits.list.len; at += sizeof(struct hit)) {
-        struct hit hit;
-        memcpy(&hit, hits.list.bytes + at, sizeof(hit));
-        open_hit(ix, &hits, &hit, each, ctx);
-    }
-    hits_release(&hits);
-    return s;
+    size_t found;
+    return search(ix, q, each, ctx, &found);
+}
+
+struct collection {
+    struct strbuf *ids;
+    bool damaged;
+};
+
+static void collect(void *ctx, const struct object *o, json_t *attributes)
+{
+    struct collection *c = ctx;
+    c->damaged = c->damaged || !attributes;
+    strbuf_add(c->ids, o->id, OBJECT_ID);
 }
 
 enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids)
 {
     enum { PAGE = 1000 };
     struct dicom_query page = *q;
-    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
+    struct collection c = {ids, false};
+    size_t found;
     enum status s;
     page.level = INSTANCES;
     page.limit = PAGE;
     page.offset = 0;
     do {
-        hits_release(&hits);
-        s = find_hits(ix, &page, &hits);
-        for (size_t at = 0; s == STATUS_OK && at < hits.list.len; at += sizeof(struct hit))
-            strbuf_add(ids, hits.list.bytes + at + offsetof(struct hit, id), OBJECT_ID);
+        s = search(ix, &page, collect, &c, &found);
         page.offset += PAGE;
-    } while (s == STATUS_OK && hits.list.len == PAGE * sizeof(struct hit));
-    hits_release(&hits);
-    return s;
+    } while (s == STATUS_OK && found == PAGE);
+    return s == STATUS_OK && c.damaged ? STATUS_CORRUPT : s;
 }
 
 enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,

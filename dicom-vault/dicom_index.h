@@ -58,11 +58,13 @@ void dicom_query_add(struct dicom_query *q, const struct index *ix, enum dicom_f
                      const char *value);
 
 /* `each` once for each study, series or instance, in the order in which they came.
- * `o` and `attributes` are of the first instance. NULL attributes: its row is damaged. */
+ * `o` and `attributes` are of the first instance. NULL attributes: its row is damaged,
+ * or does not answer the query: the tags that led to it were moved. */
 enum status dicom_search(struct index *ix, const struct dicom_query *q,
                          void (*each)(void *ctx, const struct object *o, json_t *attributes),
                          void *ctx);
-/* Ids of all instances of a query (level, limit and offset do not count), OBJECT_ID bytes each. */
+/* Ids of all instances of a query (level, limit and offset do not count), OBJECT_ID bytes each.
+ * CORRUPT when the row of one of them is damaged or does not answer the query. */
 enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids);
 /* How many series and instances a study has, or instances a series (NULL: of any series). */
 enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,

@@ -180,6 +180,30 @@ def test_a_row_of_another_object_opens_nothing(hospital):
     assert "damaged" in got.headers["Warning"]
 
 
+def test_tags_that_were_moved_lead_nowhere(hospital):
+    """On the disk, an instance is put into the series of another patient, and another's UID is given
+    to it: neither search nor retrieval takes the one for the other."""
+    disk = hospital.disk
+    of = {name: hospital.request("GET", f"/files?name={name}.dcm").json()["files"][0]["id"]
+          for name in ("1.2.1.1", "1.3.1.1")}
+    raw = {name: bytes.fromhex(file_id) for name, file_id in of.items()}
+    move = "UPDATE dicom_instances SET series = ? WHERE object = ?"
+    at = {name: disk.sql("SELECT series FROM dicom_instances WHERE object = ?", object_id)[0][0]
+          for name, object_id in raw.items()}
+    disk.sql(move, at["1.3.1.1"], raw["1.2.1.1"])
+    assert values(search(hospital, "/instances", PatientID="B2"), UID) == ["1.3.1.1"]
+    assert hospital.request("GET", "/dicomweb/studies/1.3").status_code == 500
+    assert hospital.request("DELETE", "/dicomweb/studies/1.3").status_code == 500
+    disk.sql(move, at["1.2.1.1"], raw["1.2.1.1"])
+    assert hospital.request("GET", "/dicomweb/studies/1.3").status_code == 200
+    tag, = disk.sql("SELECT tag FROM once WHERE object = ?", raw["1.3.1.1"])
+    disk.sql("DELETE FROM once WHERE object = ?", raw["1.3.1.1"])
+    disk.sql("UPDATE once SET tag = ? WHERE object = ?", tag[0], raw["1.2.1.1"])
+    disk.sql(move, at["1.3.1.1"], raw["1.2.1.1"])
+    place = "/dicomweb/studies/1.3/series/1.3.1/instances/1.3.1.1"
+    assert hospital.request("GET", place).status_code == 500
+
+
 def test_scopes_and_audit(hospital):
     for scope, code in [("write", 403), ("admin", 403), ("read", 200)]:
         key = hospital.new_key(scope)
