@@ -251,6 +251,25 @@ def test_a_killed_server_that_comes_back_is_found_again(sign_in, servers):
         assert kit.texts(eve.messages(1)) == ["here again"]
 
 
+def test_a_dead_line_is_noticed(sign_in, servers):
+    """The server hangs: nothing comes, and nothing says so. The page's clock is put forward, so that
+    the test need not wait as long as the page does."""
+    ada = sign_in(servers[0].url, "ada")
+    enter(ada, kit.name("page"))
+    ada.run("(() => { const now = Date.now; let ahead = 0; Date.now = () => now() + ahead;"
+            " window.later = (ms) => { ahead += ms; }; })()")
+    servers[0].pause()
+
+    def noticed():
+        ada.run("later(11000)")
+        return ada.texts("#status") != ["Connected"]
+    until(noticed, what="the dead line", interval=1)
+    servers[0].resume()
+    connected(ada)
+    ada.type("#text", "back")
+    until(lambda: delivery(ada) == ["✓ sent"], what="sent")
+
+
 def test_the_outbox_survives_a_reload(sign_in, servers):
     room = kit.name("page")
     ada = sign_in(servers[0].url, "ada")
