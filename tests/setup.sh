@@ -24,8 +24,9 @@ declare -A packages=(
     [chroot]="debootstrap"
     [load]="$build $stores python3-matplotlib"
     [compose]="debootstrap docker.io docker-compose iptables"
-    [mysql]="${build/default-libmysqlclient-dev/libmysqlclient-dev} mysql-server-core
-        mysql-client-core redis-server util-linux python3-venv"
+    [mysql]="gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libmysqlclient-dev
+        libhiredis-dev libsqlite3-dev libssl-dev libargon2-dev mysql-server-core mysql-client-core
+        redis-server util-linux python3-venv"
 )
 
 supported='debian:12 debian:13 ubuntu:24.04 debian' # the last one is unstable
