@@ -108,6 +108,15 @@ static void same_of(const struct dicom_row *row, uint8_t same[32])
     secret_sha256(all, sizeof(all), same);
 }
 
+void dicom_row_tag(struct dicom_row *row, const json_t *attributes)
+{
+    for (size_t f = 0; f < FIELDS; f++) {
+        const char *value = dicom_json_text(attributes, fields[f].tag);
+        if (value)
+            row->has[f] = dicom_tag(row->ix, (enum dicom_field)f, value, row->tags[f]);
+    }
+}
+
 static enum status add_series(struct sqlite *db, const struct dicom_row *row,
                               const uint8_t same[32], int64_t *id)
 {
@@ -331,6 +340,61 @@ enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct 
         page.offset += PAGE;
     } while (s == STATUS_OK && found == PAGE);
     return s == STATUS_OK && c.damaged ? STATUS_CORRUPT : s;
+}
+
+/* --- checking -------------------------------------------------------------------------------- */
+
+/* The instance's row, and what its series says of tags; none: *found is false. */
+static enum status find_row(struct index *ix, const uint8_t id[OBJECT_ID], struct hits *hits,
+                            uint8_t same[32], bool *found)
+{
+    size_t len;
+    struct sqlite_rows *rows = NULL;
+    struct sqlite *db = index_borrow(ix);
+    enum status s = sqlite_query(db,
+                                 "SELECT object, sealed, same FROM dicom_instances i JOIN "
+                                 "dicom_series s ON s.id = i.series WHERE object = ?",
+                                 SQL(SQL_BLOB(id, OBJECT_ID)), &rows);
+    if (s == STATUS_OK)
+        s = sqlite_next(rows, found);
+    if (s == STATUS_OK && *found)
+        s = take_hit(rows, hits);
+    if (s == STATUS_OK && *found) {
+        const void *theirs = sqlite_blob(rows, 2, &len);
+        if (len == 32)
+            memcpy(same, theirs, len);
+        else
+            s = STATUS_CORRUPT;
+    }
+    sqlite_rows_free(rows);
+    index_return(ix, db);
+    return index_status(s);
+}
+
+enum status dicom_check(struct index *ix, const uint8_t id[OBJECT_ID])
+{
+    static const struct dicom_query anything = {.level = INSTANCES};
+    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
+    struct dicom_row row = {.ix = ix};
+    struct object o;
+    json_t *attributes = NULL;
+    uint8_t theirs[32], ours[32];
+    bool found = false;
+    enum status s = find_row(ix, id, &hits, theirs, &found);
+    if (s == STATUS_OK && found) {
+        struct hit hit;
+        memcpy(&hit, hits.list.bytes, sizeof(hit));
+        s = open_hit(ix, &anything, &hit, hits.sealed.bytes, &o, &attributes);
+    }
+    if (s == STATUS_OK && found) {
+        dicom_row_tag(&row, attributes);
+        same_of(&row, ours);
+        s = attributes && memcmp(ours, theirs, 32) == 0 ? STATUS_OK : STATUS_CORRUPT;
+    }
+    json_decref(attributes);
+    strbuf_release(&hits.list);
+    strbuf_release(&hits.sealed);
+    return s;
 }
 
 enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,

@@ -40,6 +40,8 @@ struct dicom_row {
     uint8_t tags[FIELDS][BLIND_TAG];
     bool has[FIELDS];
 };
+/* Fill in tags and has. */
+void dicom_row_tag(struct dicom_row *row, const json_t *attributes);
 enum status dicom_index_add(struct sqlite *db, void *row, const struct object *o,
                             const uint8_t data_key[KEY_SIZE]);
 
@@ -66,6 +68,9 @@ enum status dicom_search(struct index *ix, const struct dicom_query *q,
 /* Ids of all instances of a query (level, limit and offset do not count), OBJECT_ID bytes each.
  * CORRUPT when the row of one of them is damaged or does not answer the query. */
 enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids);
+/* Is what the index has of this instance sound, and found by the tags of what it holds? OK also for
+ * an object that is no instance; CORRUPT. */
+enum status dicom_check(struct index *ix, const uint8_t id[OBJECT_ID]);
 /* How many series and instances a study has, or instances a series (NULL: of any series). */
 enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,
                         int64_t *n_instances);

@@ -164,16 +164,6 @@ static const char *missing(const json_t *attributes)
     return NULL;
 }
 
-static void fill_tags(struct dicom_row *row, const json_t *attributes)
-{
-    for (size_t i = 0; i < dicom_row_tags_count; i++) {
-        enum dicom_field f = dicom_field_of(dicom_row_tags[i]);
-        const char *value = f < FIELDS ? dicom_json_text(attributes, dicom_row_tags[i]) : NULL;
-        if (value)
-            row->has[f] = dicom_tag(row->ix, f, value, row->tags[f]);
-    }
-}
-
 static enum status commit_part(struct stow *st, json_t *attributes)
 {
     char name[DICOM_UID_MAX + sizeof(".dcm")];
@@ -184,7 +174,7 @@ static enum status commit_part(struct stow *st, json_t *attributes)
     json_write(&text, attributes);
     struct dicom_row row = {
         .ix = store_index(dicomweb_vault), .attributes = text.bytes, .len = text.len};
-    fill_tags(&row, attributes);
+    dicom_row_tag(&row, attributes);
     snprintf(name, sizeof(name), "%s.dcm", dicom_json_text(attributes, SOP_INSTANCE));
     upload_once(st->upload, row.tags[FIELD_INSTANCE]);
     upload_also(st->upload, dicom_index_add, &row);

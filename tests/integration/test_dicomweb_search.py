@@ -178,6 +178,8 @@ def test_a_row_of_another_object_opens_nothing(hospital):
     got = hospital.request("GET", "/dicomweb/instances")
     assert values(got.json(), UID) == ["1.1.2.1", "1.2.1.1", "1.3.1.1"]
     assert "damaged" in got.headers["Warning"]
+    said = hospital.command("verify", check=False)
+    assert said.returncode == 1 and said.stdout.count("damaged ") == 2
 
 
 def test_tags_that_were_moved_lead_nowhere(hospital):
@@ -190,7 +192,9 @@ def test_tags_that_were_moved_lead_nowhere(hospital):
     move = "UPDATE dicom_instances SET series = ? WHERE object = ?"
     at = {name: disk.sql("SELECT series FROM dicom_instances WHERE object = ?", object_id)[0][0]
           for name, object_id in raw.items()}
+    hospital.command("verify")
     disk.sql(move, at["1.3.1.1"], raw["1.2.1.1"])
+    assert f"damaged {of['1.2.1.1']}" in hospital.command("verify", check=False).stdout
     assert values(search(hospital, "/instances", PatientID="B2"), UID) == ["1.3.1.1"]
     assert hospital.request("GET", "/dicomweb/studies/1.3").status_code == 500
     assert hospital.request("DELETE", "/dicomweb/studies/1.3").status_code == 500
