@@ -52,6 +52,8 @@ enum MHD_Result http_refuse_body(struct http_request *req)
 static void take(struct http_request *req, const char *bytes, size_t *len)
 {
     size_t n = *len;
+    if (req->stream && req->body.size == 0) /* at once, not by doubling and copying */
+        strbuf_reserve(&req->body, req->body_left < HTTP_CHUNK ? req->body_left : HTTP_CHUNK);
     if (req->stream && n > HTTP_CHUNK - req->body.len)
         n = HTTP_CHUNK - req->body.len;
     strbuf_add(&req->body, bytes, n);
