@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -468,6 +469,32 @@ static void full(void **state)
     sqlite_close(db);
 }
 
+/* The log may not grow any more: rows go there at the COMMIT, and nobody knows how far. */
+static void a_commit_that_fails_is_not_known(void **state)
+{
+    (void)state;
+    char wal[80];
+    struct stat file;
+    struct rlimit old, limit;
+    enum status st = STATUS_OK;
+    struct sqlite *db = open_with(&first);
+    assert_int_equal(sqlite_transaction(db, insert_two, &st), STATUS_OK);
+    int64_t n = number(db, "SELECT COUNT(*) FROM t");
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    assert_int_equal(stat(wal, &file), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    limit = (struct rlimit){(rlim_t)file.st_size, old.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    enum status failed = sqlite_transaction(db, insert_two, &st);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+    assert_int_equal(failed, STATUS_OUTCOME_UNKNOWN);
+    assert_int_equal(number(db, "SELECT COUNT(*) FROM t"), n);
+    assert_int_equal(sqlite_transaction(db, insert_two, &st), STATUS_OK);
+    assert_int_equal(number(db, "SELECT COUNT(*) FROM t"), n + 2);
+    sqlite_close(db);
+}
+
 static enum status insert_too_much(struct sqlite *db, void *ctx)
 {
     (void)ctx;
@@ -550,6 +577,7 @@ int main(void)
         T(stays_locked),
         T(full),
         T(full_within_a_transaction),
+        T(a_commit_that_fails_is_not_known),
         T(damaged),
         T(no_database),
     };
