@@ -383,7 +383,7 @@ enum status dicom_check(struct index *ix, const uint8_t id[OBJECT_ID])
     enum status s = find_row(ix, id, &hits, theirs, &found);
     if (s == STATUS_OK && found) {
         struct hit hit;
-        memcpy(&hit, hits.list.bytes, sizeof(hit));
+        memcpy(&hit, strbuf_cstr(&hits.list), sizeof(hit));
         s = open_hit(ix, &anything, &hit, hits.sealed.bytes, &o, &attributes);
     }
     if (s == STATUS_OK && found) {
