@@ -26,8 +26,8 @@ def unfilter(kind, row, above, step):
     return row
 
 
-def read_png(content):
-    """Columns, rows, and the samples of an 8-bit picture."""
+def unpack_png(content):
+    """Columns, rows, samples a pixel, and the rows with their filters, of an 8-bit picture."""
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     at, packed = 8, b""
     while at < len(content):
@@ -40,8 +40,15 @@ def read_png(content):
         packed += body if kind == b"IDAT" else b""
         at += 12 + length
     assert kind == b"IEND"
-    step = 3 if color == 2 else 1
-    raw, out, above = zlib.decompress(packed), bytearray(), bytes(columns * step)
+    step, raw = 3 if color == 2 else 1, zlib.decompress(packed)
+    assert len(raw) == rows * (1 + columns * step)
+    return columns, rows, step, raw
+
+
+def read_png(content):
+    """Columns, rows and samples."""
+    columns, rows, step, raw = unpack_png(content)
+    out, above = bytearray(), bytes(columns * step)
     for y in range(rows):
         begin = y * (columns * step + 1)
         above = unfilter(raw[begin], bytearray(raw[begin + 1:begin + 1 + columns * step]), above,
@@ -71,6 +78,10 @@ def sigmoid(c, w):
     return lambda x: 1 / (1 + math.exp(-4 * (x - c) / w))
 
 
+WINDOWS = [("40,400", linear(40, 400)), ("-600.5,1500,linear", linear(-600.5, 1500)),
+           ("100,50,linear-exact", linear_exact(100, 50)), ("300,200,sigmoid", sigmoid(300, 200))]
+
+
 def shades(numbers, shape):
     return [max(0, min(255, 255 * shape(x))) for x in numbers]
 
@@ -98,10 +109,10 @@ def test_real_pictures(vault):
     for name in "CT_small.dcm", "MR_small.dcm", "examples_overlay.dcm":
         content = sample(name)
         assert stow(vault, content).status_code == 200
-        check_windows(vault, read(content))
+        check_windows(vault, read(content), 1 if name == "examples_overlay.dcm" else 4)
 
 
-def check_windows(vault, ds):
+def check_windows(vault, ds, queries):
     if "WindowWidth" in ds:
         first = [float(getattr(ds, k)[0] if ds[k].VM > 1 else getattr(ds, k))
                  for k in ("WindowCenter", "WindowWidth")]
@@ -109,10 +120,8 @@ def check_windows(vault, ds):
     else:
         low, high = min(values(ds)), max(values(ds))
         check(vault, ds, linear_exact((low + high) / 2, high - low))
-    for query, shape in [("?window=40,400", linear(40, 400)), ("?window=-600.5,1500,linear",
-                         linear(-600.5, 1500)), ("?window=100,50,linear-exact",
-                         linear_exact(100, 50)), ("?window=300,200,sigmoid", sigmoid(300, 200))]:
-        check(vault, ds, shape, query)
+    for window, shape in WINDOWS[:queries]:
+        check(vault, ds, shape, f"?window={window}")
 
 
 def test_made_pictures(vault):
@@ -150,6 +159,8 @@ def test_every_sample_is_rendered_or_refused_with_a_reason(vault):
     seen, refused = 0, {}
     for path in samples():
         content = path.read_bytes()
+        if path.parent.name == "charset_files":  # of texts alone
+            continue
         if stow(vault, content).status_code != 200:
             continue
         with warnings.catch_warnings():
@@ -157,8 +168,7 @@ def test_every_sample_is_rendered_or_refused_with_a_reason(vault):
             ds = pydicom.dcmread(path)
         reply = rendered(vault, ds)
         if reply.status_code == 200:
-            columns, rows, pixels = read_png(reply.content)
-            assert (columns, rows) == (ds.Columns, ds.Rows) and len(pixels) % (rows * columns) == 0
+            assert unpack_png(reply.content)[:3] == (ds.Columns, ds.Rows, ds.SamplesPerPixel)
             seen += 1
         else:
             assert reply.status_code == 406, (path, reply.text)
