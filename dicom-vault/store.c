@@ -272,24 +272,25 @@ void store_collect(struct store *s)
     collect(s, false);
 }
 
-enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by)
+static void unlink_later(struct store *s, const uint8_t id[OBJECT_ID], bool wait)
 {
-    enum status st = index_delete(s->index, id, by);
-    if (st != STATUS_OK)
-        return st;
     pthread_mutex_lock(&s->lock);
     strbuf_add(&s->deletions, id, OBJECT_ID);
     pthread_mutex_unlock(&s->lock);
-    store_collect(s);
-    return STATUS_OK;
+    collect(s, wait);
+}
+
+enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by)
+{
+    enum status st = index_delete(s->index, id, by);
+    if (st == STATUS_OK)
+        unlink_later(s, id, false);
+    return st;
 }
 
 void store_unlink(struct store *s, const uint8_t id[OBJECT_ID])
 {
-    pthread_mutex_lock(&s->lock);
-    strbuf_add(&s->deletions, id, OBJECT_ID);
-    pthread_mutex_unlock(&s->lock);
-    collect(s, true);
+    unlink_later(s, id, true);
 }
 
 enum status store_save_keyring(struct store *s)
