@@ -189,8 +189,8 @@ static enum status reply_preflight(struct http_request *req)
     router_allow(req->match.allow, &allow);
     http_set_header(req, "Access-Control-Allow-Methods", strbuf_cstr(&allow));
     http_set_header(req, "Access-Control-Allow-Headers",
-                    "Authorization, Consistency-Token, Content-Type, Idempotency-Key, If-Match, "
-                    "If-None-Match, Last-Event-ID, X-Request-Id");
+                    "Accept, Authorization, Consistency-Token, Content-Type, Idempotency-Key, "
+                    "If-Match, If-None-Match, Last-Event-ID, Range, X-Request-Id");
     http_set_header(req, "Access-Control-Max-Age", "600");
     strbuf_release(&allow);
     return http_reply(req, 204, NULL, NULL, 0);
