@@ -1,5 +1,6 @@
 #include "reply.h"
 #include "consistency.h"
+#include "etag.h"
 #include "order_json.h"
 #include <stdio.h>
 #include <string.h>
@@ -110,26 +111,4 @@ enum status reply_send(struct http_request *req, const struct reply *r)
         http_set_header(req, "Location", text);
     }
     return http_reply(req, r->code, "application/json", r->body.bytes, r->body.len);
-}
-
-void etag_format(int64_t version, char out[ETAG_SIZE])
-{
-    snprintf(out, ETAG_SIZE, "\"v%lld\"", (long long)version);
-}
-
-bool etag_matches(const char *if_none_match, const char *etag)
-{
-    const char *p = if_none_match;
-    size_t len = strlen(etag);
-    if (p && strcmp(p, "*") == 0)
-        return true;
-    while (p && *p) {
-        p += strspn(p, " \t,");
-        if (strncmp(p, "W/", 2) == 0)
-            p += 2;
-        if (strncmp(p, etag, len) == 0 && strchr(", \t", p[len]))
-            return true;
-        p += strcspn(p, ",");
-    }
-    return false;
 }

@@ -26,9 +26,3 @@ void reply_refuse(struct reply *r, enum status st, const char *reason, const str
 /* The body, to be recorded. */
 const char *reply_text(struct reply *r);
 enum status reply_send(struct http_request *req, const struct reply *r);
-
-/* "\"v3\"", of one version of an order. */
-enum { ETAG_SIZE = 32 };
-void etag_format(int64_t version, char out[ETAG_SIZE]);
-/* Does an If-None-Match header (or NULL) name the tag? Weak comparison, RFC 9110, 13.1.2. */
-bool etag_matches(const char *if_none_match, const char *etag);

@@ -1,8 +1,8 @@
 /* One version of an order as the API shows it: its JSON, and what decides who may see it. Counted,
  * never changed, so that every thread may hold it. */
 #pragma once
+#include "etag.h"
 #include "orders.h"
-#include "reply.h"
 #include <stddef.h>
 
 struct snapshot {

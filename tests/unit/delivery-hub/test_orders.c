@@ -1,5 +1,6 @@
 /* Every state x action x person against a table written from the description of the domain, not
  * from the code; and the parser of an order against nasty bodies. */
+#include "etag.h"
 #include "order_json.h"
 #include "orders.h"
 #include "reply.h"
