@@ -2,7 +2,8 @@
 
 A benchmark is tests/load/bench_NAME.py, run by `make bench-NAME` on the release build. It measures
 a service and, in the same run, the limit that the machine sets to any service of its kind, and
-gives the ratio: that can be compared, the absolute figures cannot. QUICK=1 asks for a short form.
+gives the ratio: that can be compared, the absolute figures cannot. QUICK=1 asks for a short form;
+`make load`, which runs them all, for one in between (BENCH_FORM=load).
 """
 
 import atexit
@@ -24,6 +25,11 @@ from harness.process import BUILD, Process
 
 QUICK = os.environ.get("QUICK", "0") not in ("", "0")
 VARIANT = os.environ.get("VARIANT", "release")
+
+
+def by_form(quick, load, full):
+    """One of three sizes of an experiment."""
+    return quick if QUICK else load if os.environ.get("BENCH_FORM") == "load" else full
 
 
 def program(name):

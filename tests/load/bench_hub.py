@@ -7,12 +7,12 @@ import urllib.request
 
 from harness.server import Server
 from harness.stores import MariaDB, Redis
-from load.bench import QUICK, Bench, Limit, cpu_s, http_load, private_folder, request, run, token
+from load.bench import QUICK, Bench, Limit, by_form, cpu_s, http_load, private_folder, request, run, token
 
 KEY = "k" * 32
 PARTNERS = 2000
-RUNS, SECONDS = (2, 1) if QUICK else (5, 3)
-ACCEPTS = 400 if QUICK else 4000
+RUNS, SECONDS = by_form((2, 1), (3, 2), (5, 3))
+ACCEPTS = by_form(400, 2000, 4000)
 LEVELS = (8, 32, 64)
 
 ORDERS = """

@@ -16,11 +16,11 @@ from pathlib import Path
 from harness.process import BUILD, Process, connects
 from harness.server import Server
 from harness.stores import MariaDB, Redis
-from load.bench import QUICK, Bench, Limit, cpu_s, http_load, private_folder, request, rss_kib
+from load.bench import Bench, Limit, by_form, cpu_s, http_load, private_folder, request, rss_kib
 
 HERE = Path(__file__).parent
 CROWD, CONNECTIONS = 1500, 64
-RUNS, SECONDS = (2, 1) if QUICK else (5, 3)
+RUNS, SECONDS = by_form((2, 1), (3, 2), (5, 3))
 CLASS = 300  # students who take the same five courses of twelve sessions
 
 TABLES = """
@@ -337,7 +337,7 @@ def main():
     finally:
         bare.stop()
         school.close()
-    for n in (1500,) if QUICK else (1500, 10_000, 50_000):
+    for n in by_form((1500,), (1500, 10_000), (1500, 10_000, 50_000)):
         measure_rows(bench, folder, n)
     bench.finish()
 

@@ -12,13 +12,13 @@ import time
 import urllib.request
 
 from harness.server import Server, binary
-from load.bench import QUICK, Bench, Limit, cpu_s, http_load, private_folder, request
+from load.bench import QUICK, Bench, Limit, by_form, cpu_s, http_load, private_folder, request
 
 MB, KIB, MIB, GIB = 10 ** 6, 1 << 10, 1 << 20, 1 << 30
 SIZES = {"512kib": 512 * KIB, "2mib": 2 * MIB, "11mib": 11 * MIB, "1gib": GIB}
 RUNGS = ("discard", "aead", "hash", "write", "sync")
 CONNECTIONS = 4
-RUNS, VOLUME = (1, 256 * MIB) if QUICK else (3, 768 * MIB)
+RUNS, VOLUME = by_form((1, 256 * MIB), (2, 512 * MIB), (3, 768 * MIB))
 
 
 def content(size):
@@ -155,7 +155,7 @@ def bench_long(b):
 # --- DICOM ---------------------------------------------------------------------------------------
 
 MULTIPART = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=xx'}
-INSTANCES, FEW, MANY = 10, *((200, 2000) if QUICK else (1000, 100_000))  # of a patient; in all
+INSTANCES, FEW, MANY = 10, *by_form((200, 2000), (1000, 10_000), (1000, 100_000))  # of a patient; in all
 
 
 def element(tag, vr, value):
