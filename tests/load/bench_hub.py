@@ -7,7 +7,8 @@ import urllib.request
 
 from harness.server import Server
 from harness.stores import MariaDB, Redis
-from load.bench import QUICK, Bench, Limit, by_form, cpu_s, http_load, private_folder, request, run, token
+from load.bench import (QUICK, Bench, Limit, by_form, cpu_s, http_load, private_folder, request,
+                        run, token)
 
 KEY = "k" * 32
 PARTNERS = 2000

@@ -1,6 +1,8 @@
 """Uploads beside a ladder on bare libmicrohttpd, of which each rung does one thing more (throw away,
-AES-256-GCM, SHA-256, write, fsync and rename); downloads beside bare decryption; ranges in the middle of a long file beside its start; verify beside
-`openssl speed`; and the memory all of it takes."""
+AES-256-GCM, SHA-256, write, fsync and rename); downloads beside bare decryption; ranges in the
+middle of a long file beside its start; verify beside `openssl speed`; and the memory all of it
+takes.
+"""
 
 import contextlib
 import json
@@ -155,7 +157,8 @@ def bench_long(b):
 # --- DICOM ---------------------------------------------------------------------------------------
 
 MULTIPART = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=xx'}
-INSTANCES, FEW, MANY = 10, *by_form((200, 2000), (1000, 10_000), (1000, 100_000))  # of a patient; in all
+INSTANCES = 10  # of a patient; and in all:
+FEW, MANY = by_form((200, 2000), (1000, 10_000), (1000, 100_000))
 
 
 def element(tag, vr, value):
