@@ -1,15 +1,14 @@
 #include "room.h"
 #include "strbuf.h"
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { BUCKETS = 4096 };
 
 struct rooms {
     struct room_events events;
     size_t count;
     uint64_t deliveries;
-    struct room *buckets[BUCKETS];
+    void *tree; /* of struct room, by name: tsearch(3) */
 };
 
 /* --- the registry --------------------------------------------------------------------------- */
@@ -21,8 +20,9 @@ struct rooms *rooms_new(const struct room_events *events)
     return rooms;
 }
 
-static void room_free(struct room *r)
+static void room_free(void *room)
 {
+    struct room *r = room;
     free(r->members);
     free(r->pulls);
     frame_unref(r->here.told);
@@ -31,12 +31,7 @@ static void room_free(struct room *r)
 
 void rooms_free(struct rooms *rooms)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
-        while (rooms->buckets[i]) {
-            struct room *r = rooms->buckets[i];
-            rooms->buckets[i] = r->next_in_bucket;
-            room_free(r);
-        }
+    tdestroy(rooms->tree, room_free);
     free(rooms);
 }
 
@@ -45,48 +40,54 @@ size_t rooms_count(const struct rooms *rooms)
     return rooms->count;
 }
 
-void rooms_each(struct rooms *rooms, void (*visit)(struct room *r, void *ctx), void *ctx)
+struct each {
+    void (*visit)(struct room *r, void *ctx);
+    void *ctx;
+};
+
+static void visit_node(const void *node, VISIT order, void *each)
 {
-    for (size_t i = 0; i < BUCKETS; i++)
-        for (struct room *r = rooms->buckets[i]; r; r = r->next_in_bucket)
-            visit(r, ctx);
+    const struct each *e = each;
+    if (order == postorder || order == leaf)
+        e->visit(*(struct room *const *)node, e->ctx);
 }
 
-/* FNV-1a. */
-static struct room **slot(struct rooms *rooms, const char *name)
+void rooms_each(struct rooms *rooms, void (*visit)(struct room *r, void *ctx), void *ctx)
 {
-    uint32_t hash = 2166136261U;
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619U;
-    struct room **at = &rooms->buckets[hash % BUCKETS];
-    while (*at && strcmp((*at)->name, name) != 0)
-        at = &(*at)->next_in_bucket;
-    return at;
+    twalk_r(rooms->tree, visit_node, &(struct each){visit, ctx});
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
 }
 
 struct room *room_find(struct rooms *rooms, const char *name)
 {
-    return *slot(rooms, name);
+    struct room **node = tfind(name, &rooms->tree, by_name);
+    return node ? *node : NULL;
 }
 
 struct room *room_hold(struct rooms *rooms, const char *name)
 {
-    struct room **at = slot(rooms, name);
-    if (!*at) {
-        *at = xcalloc(1, sizeof(**at));
-        memcpy((*at)->name, name, strlen(name) + 1);
+    struct room *r = room_find(rooms, name);
+    if (!r) {
+        r = xcalloc(1, sizeof(*r));
+        memcpy(r->name, name, strlen(name) + 1);
+        if (!tsearch(r, &rooms->tree, by_name))
+            abort();
         rooms->count++;
         rooms->events.opened(rooms->events.ctx, name);
     }
-    (*at)->held++;
-    return *at;
+    r->held++;
+    return r;
 }
 
 static void close_if_empty(struct rooms *rooms, struct room *r)
 {
     if (r->held > 0 || r->count > 0)
         return;
-    *slot(rooms, r->name) = r->next_in_bucket;
+    tdelete(r->name, &rooms->tree, by_name);
     rooms->count--;
     rooms->events.closed(rooms->events.ctx, r->name);
     room_free(r);

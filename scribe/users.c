@@ -1,20 +1,18 @@
 #include "users.h"
 #include "strbuf.h"
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 4096 };
-
 struct user {
-    struct user *next_in_bucket;
-    char name[NAME_MAX_LEN + 1];
+    char name[NAME_MAX_LEN + 1]; /* first: what it is found by */
     struct session *sessions;
     size_t count;
 };
 
 struct users {
     struct user_events events;
-    struct user *buckets[BUCKETS];
+    void *tree; /* of struct user, by name: tsearch(3) */
 };
 
 struct users *users_new(const struct user_events *events)
@@ -29,37 +27,38 @@ void users_free(struct users *users)
     free(users);
 }
 
-/* FNV-1a. */
-static struct user **slot(const struct users *users, const char *name)
+static int by_name(const void *a, const void *b)
 {
-    uint32_t hash = 2166136261U;
-    for (const char *c = name; *c; c++)
-        hash = (hash ^ (unsigned char)*c) * 16777619U;
-    struct user **at = (struct user **)&users->buckets[hash % BUCKETS];
-    while (*at && strcmp((*at)->name, name) != 0)
-        at = &(*at)->next_in_bucket;
-    return at;
+    return strcmp(a, b);
+}
+
+static struct user *find(const struct users *users, const char *name)
+{
+    struct user **node = tfind(name, &users->tree, by_name);
+    return node ? *node : NULL;
 }
 
 bool users_add(struct users *users, struct session *s, size_t max)
 {
-    struct user **at = slot(users, s->user);
-    if (*at && (*at)->count >= max)
+    struct user *u = find(users, s->user);
+    if (u && u->count >= max)
         return false;
-    if (!*at) {
-        *at = xcalloc(1, sizeof(**at));
-        memcpy((*at)->name, s->user, sizeof(s->user));
+    if (!u) {
+        u = xcalloc(1, sizeof(*u));
+        memcpy(u->name, s->user, sizeof(s->user));
+        if (!tsearch(u, &users->tree, by_name))
+            abort();
         users->events.came(users->events.ctx, s->user);
     }
-    s->next_of_user = (*at)->sessions;
-    (*at)->sessions = s;
-    (*at)->count++;
+    s->next_of_user = u->sessions;
+    u->sessions = s;
+    u->count++;
     return true;
 }
 
 void users_drop(struct users *users, struct session *s)
 {
-    struct user **at = slot(users, s->user), *u = *at;
+    struct user *u = find(users, s->user);
     struct session **link = u ? &u->sessions : NULL;
     while (link && *link && *link != s)
         link = &(*link)->next_of_user;
@@ -68,13 +67,13 @@ void users_drop(struct users *users, struct session *s)
     *link = s->next_of_user;
     if (--u->count > 0)
         return;
-    *at = u->next_in_bucket;
+    tdelete(u->name, &users->tree, by_name);
     users->events.went(users->events.ctx, s->user);
     free(u);
 }
 
 struct session *users_find(const struct users *users, const char *name)
 {
-    const struct user *u = *slot(users, name);
+    const struct user *u = find(users, name);
     return u ? u->sessions : NULL;
 }
