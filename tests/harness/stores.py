@@ -139,7 +139,7 @@ class MySQL(MariaDB):
     def spell(self, text):
         numbers = (r"(WITH RECURSIVE n AS (SELECT \1 AS seq UNION ALL SELECT seq + 1 FROM n "
                    r"WHERE seq < \2) SELECT seq FROM n) AS")
-        text = re.sub(r"\bseq_(\d+)_to_(\d+)(?! [a-z]\b)", numbers + " numbers", text)
+        text = re.sub(r"\bseq_(\d+)_to_(\d+)(?!\d| [a-z]\b)", numbers + " numbers", text)
         return re.sub(r"\bseq_(\d+)_to_(\d+)", numbers, text)
 
     def follow_sql(self, port):
