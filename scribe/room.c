@@ -1,14 +1,15 @@
 #include "room.h"
 #include "strbuf.h"
-#include <search.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { BUCKETS = 4096 };
 
 struct rooms {
     struct room_events events;
     size_t count;
     uint64_t deliveries;
-    void *tree; /* of struct room, by name: tsearch(3) */
+    struct room *buckets[BUCKETS];
 };
 
 /* --- the registry --------------------------------------------------------------------------- */
@@ -20,9 +21,8 @@ struct rooms *rooms_new(const struct room_events *events)
     return rooms;
 }
 
-static void room_free(void *room)
+static void room_free(struct room *r)
 {
-    struct room *r = room;
     free(r->members);
     free(r->pulls);
     frame_unref(r->here.told);
@@ -31,7 +31,12 @@ static void room_free(void *room)
 
 void rooms_free(struct rooms *rooms)
 {
-    tdestroy(rooms->tree, room_free);
+    for (size_t i = 0; i < BUCKETS; i++)
+        while (rooms->buckets[i]) {
+            struct room *r = rooms->buckets[i];
+            rooms->buckets[i] = r->next_in_bucket;
+            room_free(r);
+        }
     free(rooms);
 }
 
@@ -40,54 +45,48 @@ size_t rooms_count(const struct rooms *rooms)
     return rooms->count;
 }
 
-struct each {
-    void (*visit)(struct room *r, void *ctx);
-    void *ctx;
-};
-
-static void visit_node(const void *node, VISIT order, void *each)
-{
-    const struct each *e = each;
-    if (order == postorder || order == leaf)
-        e->visit(*(struct room *const *)node, e->ctx);
-}
-
 void rooms_each(struct rooms *rooms, void (*visit)(struct room *r, void *ctx), void *ctx)
 {
-    twalk_r(rooms->tree, visit_node, &(struct each){visit, ctx});
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct room *r = rooms->buckets[i]; r; r = r->next_in_bucket)
+            visit(r, ctx);
 }
 
-static int by_name(const void *a, const void *b)
+/* FNV-1a. */
+static struct room **slot(struct rooms *rooms, const char *name)
 {
-    return strcmp(a, b);
+    uint32_t hash = 2166136261U;
+    for (const char *c = name; *c; c++)
+        hash = (hash ^ (unsigned char)*c) * 16777619U;
+    struct room **at = &rooms->buckets[hash % BUCKETS];
+    while (*at && strcmp((*at)->name, name) != 0)
+        at = &(*at)->next_in_bucket;
+    return at;
 }
 
 struct room *room_find(struct rooms *rooms, const char *name)
 {
-    struct room **node = tfind(name, &rooms->tree, by_name);
-    return node ? *node : NULL;
+    return *slot(rooms, name);
 }
 
 struct room *room_hold(struct rooms *rooms, const char *name)
 {
-    struct room *r = room_find(rooms, name);
-    if (!r) {
-        r = xcalloc(1, sizeof(*r));
-        memcpy(r->name, name, strlen(name) + 1);
-        if (!tsearch(r, &rooms->tree, by_name))
-            abort();
+    struct room **at = slot(rooms, name);
+    if (!*at) {
+        *at = xcalloc(1, sizeof(**at));
+        memcpy((*at)->name, name, strlen(name) + 1);
         rooms->count++;
         rooms->events.opened(rooms->events.ctx, name);
     }
-    r->held++;
-    return r;
+    (*at)->held++;
+    return *at;
 }
 
 static void close_if_empty(struct rooms *rooms, struct room *r)
 {
     if (r->held > 0 || r->count > 0)
         return;
-    tdelete(r->name, &rooms->tree, by_name);
+    *slot(rooms, r->name) = r->next_in_bucket;
     rooms->count--;
     rooms->events.closed(rooms->events.ctx, r->name);
     room_free(r);

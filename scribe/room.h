@@ -29,9 +29,10 @@ struct here {
 };
 
 struct room {
-    char name[NAME_MAX_LEN + 1]; /* first: what it is found by */
-    int64_t head;                /* the highest seq known to be in history */
-    unsigned held;               /* joins under way */
+    struct room *next_in_bucket;
+    char name[NAME_MAX_LEN + 1];
+    int64_t head;  /* the highest seq known to be in history */
+    unsigned held; /* joins under way */
     struct member **members;
     size_t count, size;
     int64_t *pulls; /* pages asked for, each by the first seq it brings */
