@@ -161,11 +161,15 @@ enum status http_reply_stream(struct http_request *req, int code, const char *ty
                               enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
                               void *state, void (*release)(void *state));
 
-/* After http_reply_stream, for what may be in memory already, such as a file in the page cache:
- * `attempt` is asked on the event thread first, so it never blocks, and fills 1..len bytes; with
- * anything but OK the pool is asked for the same bytes by `read`, failures and the end included. */
-void http_stream_attempt(struct http_request *req,
-                         enum status (*attempt)(void *state, uint8_t *out, size_t len, size_t *n));
+/* The same for what may be in memory already, such as a file in the page cache. No byte is read
+ * before the reply; then `attempt` is asked on the event thread first, so it never blocks, and
+ * fills 1..len bytes; with anything but OK the pool is asked for the same bytes by `read`, failures
+ * and the end included. */
+enum status
+http_reply_attempt(struct http_request *req, int code, const char *type, uint64_t size,
+                   enum status (*attempt)(void *state, uint8_t *out, size_t len, size_t *n),
+                   enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
+                   void *state, void (*release)(void *state));
 
 struct http_live;
 /* A body that has no end in sight, such as server-sent events. `read` runs on the event thread, so

@@ -163,22 +163,32 @@ enum status http_reply_json(struct http_request *req, int code, json_t *root)
     return reply_with(req, req->out.bytes, req->out.len);
 }
 
-enum status http_reply_stream(struct http_request *req, int code, const char *type, uint64_t size,
-                              enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
-                              void *state, void (*release)(void *state))
+enum status
+http_reply_attempt(struct http_request *req, int code, const char *type, uint64_t size,
+                   enum status (*attempt)(void *state, uint8_t *out, size_t len, size_t *n),
+                   enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
+                   void *state, void (*release)(void *state))
 {
     http_reply_begin(req, code, type);
     struct download *d = req->download = xcalloc(1, sizeof(*d));
+    d->attempt = attempt;
     d->read = read;
     d->state = state;
     d->release = release;
     d->size = size;
     d->piece_size = size < HTTP_CHUNK ? (size_t)size + 1 : HTTP_CHUNK; /* never of 0 bytes */
-    d->piece = xmalloc(d->piece_size);
+    return STATUS_OK;
+}
+
+enum status http_reply_stream(struct http_request *req, int code, const char *type, uint64_t size,
+                              enum status (*read)(void *state, uint8_t *out, size_t len, size_t *n),
+                              void *state, void (*release)(void *state))
+{
+    http_reply_attempt(req, code, type, size, NULL, read, state, release);
     /* The first piece here: when it cannot be had, there is still time for another reply. */
     if (!req->on_pool || req->method == HEAD || size == 0)
         return STATUS_OK;
-    return http_download_fill(d);
+    return http_download_fill(req->download);
 }
 
 enum status http_reply_allow(struct http_request *req)

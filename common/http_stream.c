@@ -17,6 +17,8 @@ enum status http_download_fill(struct download *d)
 {
     d->taken = 0;
     d->len = 0;
+    if (!d->piece)
+        d->piece = xmalloc(d->piece_size);
     d->failure = d->read(d->state, d->piece, d->piece_size, &d->len);
     d->end = !d->failure && d->len == 0;
     if (d->failure)
@@ -46,12 +48,6 @@ ssize_t http_break_off(struct http_request *req, enum status why)
               F("why", status_slug(why)));
     connect(info->connect_fd, &nobody, sizeof(nobody));
     return MHD_CONTENT_READER_END_WITH_ERROR;
-}
-
-void http_stream_attempt(struct http_request *req,
-                         enum status (*attempt)(void *state, uint8_t *out, size_t len, size_t *n))
-{
-    req->download->attempt = attempt;
 }
 
 /* Bytes that are there without the pool; 0 when it must be asked. */

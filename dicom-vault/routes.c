@@ -473,9 +473,7 @@ enum status routes_reply_download(struct http_request *req, int code, const char
     r->req = req;
     r->d = d;
     memcpy(r->id, o->id, OBJECT_ID);
-    enum status s = http_reply_stream(req, code, type, len, read_file, r, release_file);
-    http_stream_attempt(req, attempt_file);
-    return s;
+    return http_reply_attempt(req, code, type, len, attempt_file, read_file, r, release_file);
 }
 
 /* An etag is quoted and of fixed length, so one that stands inside a list is a member of it. */

@@ -305,12 +305,12 @@ static inline enum status get_download(struct http_request *req)
     source->fail_at = (uint64_t)fail_at;
     source->gated = gated;
     http_set_header(req, "Cache-Control", "private");
-    enum status s = http_reply_stream(req, 200, "application/octet-stream",
-                                      chunked ? UINT64_MAX : (uint64_t)claim, source_read, source,
-                                      release_source);
+    uint64_t length = chunked ? UINT64_MAX : (uint64_t)claim;
     if (attempt)
-        http_stream_attempt(req, source_attempt);
-    return s;
+        return http_reply_attempt(req, 200, "application/octet-stream", length, source_attempt,
+                                  source_read, source, release_source);
+    return http_reply_stream(req, 200, "application/octet-stream", length, source_read, source,
+                             release_source);
 }
 
 static inline enum status authenticate(struct http_request *req, struct principal *who)
