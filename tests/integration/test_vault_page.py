@@ -22,7 +22,9 @@ NAME = "<b>Evil</b><script>alert(1)</script>"  # in a name, = is between groups
 WATCH = """window.wrong = [];
 for (const kind of ['securitypolicyviolation', 'error', 'unhandledrejection'])
   window.addEventListener(kind, (e) => window.wrong.push(
-    `${kind} ${e.violatedDirective || ''} ${e.blockedURI || ''} ${e.message || e.reason || ''}`));"""
+    `${kind} ${e.violatedDirective || ''} ${e.blockedURI || ''} ${e.message || e.reason || ''}`));
+window.drops = 0;
+window.addEventListener('drop', () => { window.drops += 1; });"""
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +58,17 @@ class Person:
         def drag(kind):
             self.call("Input.dispatchDragEvent", type=kind, x=400, y=300, data=data)
 
-        def over():  # a page that was not drawn yet hears nothing
-            drag("dragEnter")
-            drag("dragOver")
-            return self.run("!document.getElementById('drop').hidden")
+        def dropped():
+            """A drop before the page has answered dragOver is told to it as a leave."""
+            before = self.run("window.drops")
+            for kind in "dragEnter", "dragOver", "dragOver", "drop":
+                drag(kind)
+            try:
+                return self.wait(f"window.drops > {before}", timeout=5)
+            except AssertionError:
+                return False
 
-        until(over, what="the page asks to let go")
-        drag("drop")
+        until(dropped, what="the page takes what is dropped")
 
     def stored(self, said):
         until(lambda: self.texts("#uploads-said") == [said],
