@@ -43,6 +43,7 @@ done
 # In namespaces of their own, mounts and processes go when the command ends, however it ends.
 # shellcheck disable=SC2016 # expanded inside
 unshare --mount --pid --fork --kill-child bash -c '
+    mount --bind "$1" "$1" # a root that is a mount, as tests with mounts of their own need
     mount -t proc proc "$1/proc"
     mount --rbind /dev "$1/dev"
     exec chroot "$1" env -u LD_PRELOAD HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin \

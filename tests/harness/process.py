@@ -17,6 +17,8 @@ BUILD = ROOT / "build"
 _running = set()
 _ports = set()
 _lock = threading.Lock()
+# Two processes of pytest run side by side: odd ports for one, even ones for the other.
+_odd = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 2
 # The kernel sends the parent-death signal when the *thread* that forked ends, so that one thread
 # which lives as long as the process does all the forking.
 _spawner = ThreadPoolExecutor(1)
@@ -30,7 +32,7 @@ def free_port():
     """A port of 127.0.0.1 that nobody listens on. Below the ephemeral range: there no outgoing
     connection can take it while its server restarts."""
     while True:
-        port = random.randrange(10000, 32000)
+        port = random.randrange(10000 + _odd, 32000, 2)
         with _lock:
             if port in _ports:
                 continue
@@ -166,8 +168,17 @@ class Process:
         if self.running():
             self.child.send_signal(number)
 
+    def _stopped(self):
+        try:
+            return all((task / "stat").read_text().rpartition(")")[2].split()[0] in "TZ"
+                       for task in Path(f"/proc/{self.child.pid}/task").iterdir())
+        except FileNotFoundError:  # a thread ended meanwhile, or all have
+            return not self.running()
+
     def pause(self):
+        """SIGSTOP, and wait: the threads go on until one of them has taken the signal."""
         self.signal(signal.SIGSTOP)
+        until(self._stopped, what="the stop of all threads")
 
     def resume(self):
         self.signal(signal.SIGCONT)
