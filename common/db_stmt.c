@@ -76,9 +76,13 @@ enum status db_simple(struct db_conn *c, const char *sql)
 
 /* --- statements ------------------------------------------------------------------------------ */
 
+/* MariaDB's client keeps an error that comes between two rows with the connection alone. */
 static enum status stmt_failed(struct db_conn *c, const struct db_statement *s)
 {
-    return db_failed(c, mysql_stmt_errno(s->stmt), mysql_stmt_error(s->stmt), s->sql);
+    unsigned code = mysql_stmt_errno(s->stmt);
+    if (code)
+        return db_failed(c, code, mysql_stmt_error(s->stmt), s->sql);
+    return db_failed(c, mysql_errno(c->mysql), mysql_error(c->mysql), s->sql);
 }
 
 /* A place for one more statement: a free one, or the oldest. */

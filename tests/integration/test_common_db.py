@@ -125,6 +125,15 @@ def test_failures(probe):
     assert probe("health")["well"]
 
 
+def test_an_error_between_two_rows(probe):
+    """Its number is not lost: 1242, a subquery of two rows."""
+    rows = "SELECT 1 AS n UNION ALL SELECT 2"
+    assert probe("query", f"SELECT a.n, (SELECT b.n FROM ({rows}) b WHERE b.n <= a.n) "
+                          f"FROM ({rows}) a", [], 2)["status"] == "internal"
+    assert "code=1242" in probe.log_text()
+    assert probe("query", "SELECT 1", [], 1)["rows"][0][1] == 1
+
+
 def test_insert_id(mariadb, database, probe):
     mariadb.sql("CREATE TABLE a (id BIGINT AUTO_INCREMENT PRIMARY KEY, x INT)", database)
     assert [probe("exec", "INSERT INTO a (x) VALUES (?)", [i])["id"] for i in (7, 8)] == [1, 2]
