@@ -2,6 +2,7 @@
 database killed while clients go on, down. On a base laid by debootstrap and stand-ins of the
 stores; on the Docker engine that runs, or on one of its own. Needs root where none runs."""
 
+import argparse
 import asyncio
 import contextlib
 import os
@@ -251,6 +252,39 @@ def try_the_page():
         browser.close()
 
 
+def make_certificate(folder):
+    folder.mkdir(exist_ok=True)
+    run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+        "-days", "2", "-subj", "/CN=gateway", "-addext", f"subjectAltName=IP:{BIND}",
+        "-keyout", folder / "privkey.pem", "-out", folder / "fullchain.pem",
+        stderr=subprocess.DEVNULL)
+    (folder / "privkey.pem").chmod(0o644)  # for the user in the container
+
+
+def try_tls():
+    """The gateway with a certificate: all of it over TLS, and only so, with secure cookies."""
+    folder = BUILD / "tls"
+    make_certificate(folder)
+    ENV["TLS_DIR"] = str(folder)
+    os.environ["SSL_CERT_FILE"] = str(folder / "fullchain.pem")
+    run(*compose("up", "-d", "--no-deps", "gateway"), stderr=subprocess.DEVNULL)
+    wait_until(lambda: is_healthy("gateway"), "the gateway is back, with a certificate")
+    urls = [f"https://{BIND}:{port}" for port in (8080, 8100, 8101, 8102, 8200, 8300, 8400)]
+    for url in urls:
+        reply = tour.request("GET", url + "/")
+        check(reply.status == 200 and reply.headers["Strict-Transport-Security"],
+              f"{url} answers, and says to stay with TLS")
+        plain = tour.request("GET", url.replace("https", "http") + "/")
+        check((plain.status, plain.headers["Location"]) == (308, url + "/"),
+              f"{url} without TLS leads to it")
+    at = argparse.Namespace(scribe=urls[2:4], portal=urls[6])
+    asyncio.run(tour.chat_across_servers(at))
+    tour.step_portal(at)
+    cookie = tour.request("POST", at.portal + "/login", {
+        "account": "ana", "password": "demo-password"}).headers["Set-Cookie"]
+    check(cookie.startswith("__Host-session=") and "; Secure" in cookie, "the cookie is secure")
+
+
 def take_down():
     say("docker compose down -v")
     run(*compose("down", "-v", "--remove-orphans"), stderr=subprocess.DEVNULL)
@@ -274,6 +308,8 @@ def main():
             tour_again()
             say("The buttons of the front page")
             try_the_page()
+            say("The gateway with a certificate")
+            try_tls()
         except BaseException:
             subprocess.run(compose("logs", "--no-color", "--tail=30"), env=ENV, cwd=ROOT)
             raise

@@ -50,7 +50,8 @@ def request(method, url, body=None, headers=None):
         body = json.dumps(body)
         headers["Content-Type"] = "application/json"
     at = urlsplit(url)
-    connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    connection = kinds[at.scheme](at.hostname, at.port, timeout=30)
     try:
         connection.request(method, at.path, body, headers)
         return Reply(connection.getresponse())

@@ -8,7 +8,6 @@ cp /etc/gateway/nginx.conf $config
 printf '{"key": "%s"}\n' "$(cat /secrets/fault/key)" >/tmp/fault-key.json
 printf '{"key": "%s"}\n' "$(cat /secrets/demo/vault.apikey)" >/tmp/vault-key.json
 if [ -s /tls/fullchain.pem ]; then
-    sed -i -e 's/^\( *listen [0-9]*\);/\1 ssl;/' \
-        -e 's|^ *# with TLS: \(.*\)|    \1|' $config
+    sed -i -e 's/\(listen [0-9]*\);/\1 ssl;/' -e 's/# with TLS: //' $config
 fi
 exec nginx -e stderr -c $config -g 'daemon off;'
