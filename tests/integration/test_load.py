@@ -14,7 +14,7 @@ sys.path.insert(0, str(ROOT / "tests" / "load"))
 import bench  # noqa: E402
 
 
-@pytest.fixture(params=["turn", "each"])
+@pytest.fixture(params=["turn", "each", "naive"])
 def room(request, folder):
     server = bench.Limit("bare_chat", folder, request.param).start()
     with bench.Room(server, "r", 20) as room:

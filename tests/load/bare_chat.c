@@ -1,9 +1,10 @@
 /* One room over WebSocket, in memory, with nothing in it that a chat server could leave out: the
  * limit for scribe. It speaks as much of scribe.v1 as chat_load needs, and its messages are as
  * long as scribe's. Each is framed once, into one log, and every socket has its place there.
- * usage: bare_chat each|turn; prints its port.
+ * usage: bare_chat each|turn|naive; prints its port.
  *   each: write each message to each socket
- *   turn: write to each socket at most once a turn of the loop, all that is due */
+ *   turn: write to each socket at most once a turn of the loop, all that is due
+ *   naive: no log: each message is built, framed, queued and written for each receiver */
 #include "net.h"
 #include "strbuf.h"
 #include "ws.h"
@@ -26,7 +27,7 @@ struct member {
     uint64_t at; /* in the log, as from the beginning of time */
 };
 
-static bool each;
+static bool each, naive;
 static int epoll;
 static struct member **members;
 static size_t member_count, member_size;
@@ -108,9 +109,35 @@ static void copy_value(const struct ws_frame *f, const char *name, char *out, si
     snprintf(out, size, "%.*s", end ? (int)(end - at - (ptrdiff_t)n) : 0, end ? at + n : "");
 }
 
+struct message {
+    const char *room, *sender, *id, *text;
+};
+
+static void write_message(struct strbuf *out, const struct message *m)
+{
+    char json[5000];
+    snprintf(json, sizeof(json),
+             "{\"type\":\"message\",\"seq\":%u,\"room\":\"%s\",\"sender\":\"%s\",\"id\":\"%s\","
+             "\"at\":\"2026-01-31T09:00:00.123Z\",\"text\":\"%s\"}",
+             seq, m->room, m->sender, m->id, m->text);
+    ws_add(out, WS_TEXT, json, strlen(json), false);
+}
+
+static void write_to_each(const struct message *message)
+{
+    for (size_t i = 0; i < member_count; i++) {
+        struct member *m = members[i];
+        if (!m->joined)
+            continue;
+        write_message(&m->own, message);
+        if (!m->blocked)
+            flush(m);
+    }
+}
+
 static void on_send(struct member *m, const struct ws_frame *f)
 {
-    char id[NAME], room[NAME], text[4096], json[5000];
+    char id[NAME], room[NAME], text[4096], json[256];
     copy_value(f, "id", id, sizeof(id));
     copy_value(f, "room", room, sizeof(room));
     copy_value(f, "text", text, sizeof(text));
@@ -118,11 +145,11 @@ static void on_send(struct member *m, const struct ws_frame *f)
     snprintf(json, sizeof(json), "{\"type\":\"ack\",\"room\":\"%s\",\"id\":\"%s\",\"seq\":%u}",
              room, id, seq);
     reply(m, json);
-    snprintf(json, sizeof(json),
-             "{\"type\":\"message\",\"seq\":%u,\"room\":\"%s\",\"sender\":\"%s\",\"id\":\"%s\","
-             "\"at\":\"2026-01-31T09:00:00.123Z\",\"text\":\"%s\"}",
-             seq, room, m->name, id, text);
-    ws_add(&message_log, WS_TEXT, json, strlen(json), false);
+    const struct message message = {room, m->name, id, text};
+    if (naive)
+        write_to_each(&message);
+    else
+        write_message(&message_log, &message);
     if (each)
         flush_all();
 }
@@ -219,9 +246,11 @@ static void turn(int listener)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 || (strcmp(argv[1], "each") != 0 && strcmp(argv[1], "turn") != 0))
-        net_die("usage: bare_chat each|turn");
-    each = strcmp(argv[1], "each") == 0;
+    const char *how = argc == 2 ? argv[1] : "";
+    each = strcmp(how, "each") == 0;
+    naive = strcmp(how, "naive") == 0;
+    if (!each && !naive && strcmp(how, "turn") != 0)
+        net_die("usage: bare_chat each|turn|naive");
     net_no_file_limit();
     uint16_t port;
     int listener = net_listen(&port);
