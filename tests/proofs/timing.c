@@ -52,8 +52,8 @@ static bool ask_there(const struct oracle *o, const char *guess, double *ns)
         if (n <= 0)
             exit(1);
         len += n;
-    } while (len < 3 || (memcmp(reply + len - 3, "ok\n", 3) != 0 &&
-                         memcmp(reply + len - 3, "no\n", 3) != 0));
+    } while (len < 3 ||
+             (memcmp(reply + len - 3, "ok\n", 3) != 0 && memcmp(reply + len - 3, "no\n", 3) != 0));
     *ns = now_ns() - start;
     return memcmp(reply + len - 3, "ok\n", 3) == 0;
 }
