@@ -59,7 +59,7 @@ class Site:
             *options, "--server-id=1", "--log-bin=log"]).start()
         self.replica = stores.MariaDB(folder / "replica",
                                       options=[*options, "--server-id=2"]).start()
-        stores.replicate(self.primary, self.replica)
+        self.replica.follow(self.primary)
         self.redis = stores.Redis(folder / "redis").start()
         self.env = hub.env(self.primary, self.redis, "orders", HUB_CAPACITY=1_000_000,
                            HUB_WORKERS=32, LOG_LEVEL="error",

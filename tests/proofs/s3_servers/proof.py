@@ -110,7 +110,9 @@ def chatter(people, over):
 def converse(site):
     """Everybody talks while things die. The people, and what Redis alone would have brought."""
     room, target, over = kit.name("room"), [None], threading.Event()
-    people = [Talker([site.gateway], f"user{i}", room, 0, lambda: target[0]) for i in range(PEOPLE)]
+    begin = threading.Barrier(PEOPLE)
+    people = [Talker([site.gateway], f"user{i}", room, 0, lambda: target[0], begin)
+              for i in range(PEOPLE)]
     listener = Listener(site.redis.url, room)
     talk = threading.Thread(target=chatter, args=(people, over))
     for thread in (listener, *people, talk):
@@ -156,12 +158,15 @@ def delays(people, known, begin):
     return sorted(worst.items())
 
 
+def longest(log):
+    return max((connection.received for connection in log.connections), key=len)
+
+
 def planted(rows, logs):
     """Faults that the checker must see: a delivery lost, one doubled, a stored message lost."""
     unheard, twice = copy.deepcopy(logs), copy.deepcopy(logs)
-    del max(unheard[0].connections, key=len)[1]
-    longest = max(twice[0].connections, key=len)
-    longest.insert(1, longest[0])
+    del longest(unheard[0])[1]
+    longest(twice[0]).insert(1, longest(twice[0])[0])
     return [faults(rows, unheard), faults(rows, twice), faults(rows[:1] + rows[2:], logs)]
 
 
@@ -176,7 +181,7 @@ def measure(proof, folder, count):
         redis.stop()
     logs = [p.log for p in people]
     acked = {(p.log.user, id) for p in people for id, _ in p.log.acks}
-    delivered = sum(len(connection) for log in logs for connection in log.connections)
+    delivered = sum(len(connection.received) for log in logs for connection in log.connections)
     name = f"{count} server{'s' if count > 1 else ''}"
     found = faults(rows, logs)
     print(*found[:5], sep="\n", end="")
