@@ -255,7 +255,7 @@ static size_t on_element(struct dicom_json *j, const struct dicom_event *e)
     bool sequence = vr_in(e->vr, "SQ ") || (vr_in(e->vr, "UN ") && e->length == DICOM_UNDEFINED);
     if (!wanted(j, e, e->depth) || !count(j))
         return e->tag == DICOM_TAG(8, 5) ? DICOM_UID_MAX : 0;
-    if (sequence && e->depth < DICOM_DEPTH_MAX)
+    if (sequence && !j->want.tags && e->depth < DICOM_DEPTH_MAX)
         j->items[e->depth] = values_of(add_attribute(j->item[e->depth], e->tag, "SQ"));
     if (sequence)
         return 0;
@@ -278,7 +278,7 @@ static void on_item(struct dicom_json *j, const struct dicom_event *e)
 {
     j->charset[e->depth] = j->charset[e->depth - 1];
     j->item[e->depth] = NULL;
-    if (!wanted(j, e, e->depth - 1) || !count(j))
+    if (j->want.tags || !wanted(j, e, e->depth - 1) || !count(j)) /* no wanted tag is a sequence */
         return;
     j->item[e->depth] = json_object();
     json_array_append_new(j->items[e->depth - 1], j->item[e->depth]);

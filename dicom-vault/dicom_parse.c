@@ -1,5 +1,6 @@
 #include "dicom_parse.h"
 #include "dicom_dict.h"
+#include "dicom_text.h"
 #include "strbuf.h"
 #include <stdlib.h>
 #include <string.h>
@@ -142,7 +143,7 @@ static enum status refuse_syntax(struct dicom_parser *p)
     for (size_t i = 0; i < sizeof(unread) / sizeof(unread[0]); i++)
         if (strcmp(p->syntax, unread[i]) == 0)
             return fail(p, STATUS_UNSUPPORTED_MEDIA, "transfer syntax not supported");
-    return p->syntax[0] ? STATUS_OK : bad(p, "no transfer syntax");
+    return dicom_uid_valid(p->syntax) ? STATUS_OK : bad(p, "no valid transfer syntax");
 }
 
 static void take_syntax(struct dicom_parser *p)
@@ -153,6 +154,8 @@ static void take_syntax(struct dicom_parser *p)
     if (len > 0)
         memcpy(p->syntax, p->kept.bytes, len);
     p->syntax[len] = '\0';
+    if (strlen(p->syntax) != len) /* a NUL inside */
+        p->syntax[0] = '\0';
 }
 
 static void end_value(struct dicom_parser *p)
@@ -265,6 +268,8 @@ static enum status element(struct dicom_parser *p, bool implicit)
         begin_value(p, keep);
         return STATUS_OK;
     }
+    if (p->in_meta) /* where it ends decides how all that follows is read */
+        return bad(p, "sequence in the file meta group");
     enum status s = STATUS_OK;
     if (bytes)
         s = push_level(p, FRAGMENTS, e->length, implicit);

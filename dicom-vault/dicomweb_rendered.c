@@ -157,7 +157,8 @@ static enum status make(struct picture *p)
         return s;
     if (!p->frames.encapsulated && syntax_native(p->frames.syntax))
         return render_native(p);
-    if (strcmp(p->frames.syntax, jpeg_baseline) != 0 || p->rendering.png || p->changed)
+    if (!p->frames.encapsulated || strcmp(p->frames.syntax, jpeg_baseline) != 0 ||
+        p->rendering.png || p->changed)
         return http_fail(p->req, STATUS_NOT_ACCEPTABLE,
                          "compressed frames are not rendered, but for JPEG baseline as it is");
     return STATUS_OK;

@@ -61,11 +61,18 @@ static void release_stow(void *state)
 
 enum { SOP_CLASS = 0x00080016, SOP_INSTANCE = 0x00080018 };
 
+/* NULL when it has none, or what is none and is not to be repeated. */
+static const char *uid(const json_t *attributes, uint32_t tag)
+{
+    const char *text = dicom_json_text(attributes, tag);
+    return text && dicom_uid_valid(text) ? text : NULL;
+}
+
 static json_t *reference(const json_t *attributes)
 {
     json_t *item = json_object();
-    dicom_json_set(item, 0x00081150, "UI", dicom_json_text(attributes, SOP_CLASS));
-    dicom_json_set(item, 0x00081155, "UI", dicom_json_text(attributes, SOP_INSTANCE));
+    dicom_json_set(item, 0x00081150, "UI", uid(attributes, SOP_CLASS));
+    dicom_json_set(item, 0x00081155, "UI", uid(attributes, SOP_INSTANCE));
     return item;
 }
 
@@ -73,7 +80,7 @@ static json_t *reference(const json_t *attributes)
 static enum status part_failed(struct stow *st, const json_t *attributes, enum failure code,
                                const char *why)
 {
-    bool known = dicom_json_text(attributes, SOP_INSTANCE);
+    bool known = uid(attributes, SOP_INSTANCE);
     json_t *item = known ? reference(attributes) : json_object();
     dicom_json_set_int(item, 0x00081197, "US", code);
     dicom_json_set(item, 0x00000902, "LO", why);
@@ -157,8 +164,7 @@ static const char *missing(const json_t *attributes)
         {0x0020000E, "no valid SeriesInstanceUID"},
     };
     for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-        const char *uid = dicom_json_text(attributes, needed[i].tag);
-        if (!uid || !dicom_uid_valid(uid))
+        if (!uid(attributes, needed[i].tag))
             return needed[i].why;
     }
     return NULL;

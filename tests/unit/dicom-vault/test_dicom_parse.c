@@ -246,9 +246,17 @@ static void refused_files(void **state)
     expect(&f, NULL, "not a DICOM file: no DICM at byte 128");
     start(&f);
     expect(&f, NULL, "no data set");
-    add_start(&f, "");
-    add_short(&f, 0x00080060, "CS", "CT");
-    expect(&f, NULL, "no transfer syntax");
+    static const char *const none[] = {"", "hello", " 1.2.840.10008.1.2"};
+    for (size_t i = 0; i < COUNT(none); i++) {
+        add_start(&f, none[i]);
+        add_short(&f, 0x00080060, "CS", "CT");
+        expect(&f, NULL, "no valid transfer syntax");
+    }
+    /* Its item would end the file meta group, and change what is below it alone. */
+    static const char sequence[] = "\x02\0\x02\x01SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\0\0\0";
+    add_start(&f, "1.2.840.10008.1.2");
+    strbuf_add(&f, sequence, sizeof(sequence));
+    expect(&f, NULL, "sequence in the file meta group");
     for (size_t i = 0; i < COUNT(unread); i++) {
         add_start(&f, unread[i]);
         add_short(&f, 0x00080060, "CS", "CT");
