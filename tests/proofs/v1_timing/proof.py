@@ -10,7 +10,7 @@ from frame import BUILD, QUICK, Proof
 from programs import Program, program, run
 
 CANDIDATES = 16
-HERE_DIGITS, THERE_DIGITS = 32, 12
+HERE_DIGITS, THERE_DIGITS = 32, 6 if QUICK else 12
 HERE, HERE_DELAYED, THERE, THERE_DELAYED = (
     (4096, 4096, 128, 512) if QUICK else (16384, 16384, 1024, 4096))
 SLOWER_HERE, DELAY_HERE = 150, 3000  # ns
