@@ -8,7 +8,7 @@ import urllib.request
 from harness.server import Server
 from harness.stores import MariaDB, Redis
 from load.bench import (QUICK, Bench, Limit, by_form, cpu_s, http_load, private_folder, request,
-                        run, token)
+                        rss_kib, run, token)
 
 KEY = "k" * 32
 PARTNERS = 2000
@@ -102,8 +102,9 @@ def prove_same(hub):
 
 
 def bench_accept(b, hub):
+    processes = {"hub": hub.server, "database": hub.mariadb}
     for level in LEVELS:
-        bare, ours = [], []
+        bare, ours, spent = [], [], {name: [] for name in processes}
         for _ in range(RUNS):
             first = hub.place(ACCEPTS)
             bare.append(run("bare_accept", hub.mariadb.port, hub.database, level, first, ACCEPTS,
@@ -111,13 +112,21 @@ def bench_accept(b, hub):
             hub.published()  # it left events, too
             first = hub.place(ACCEPTS)
             requests = [accept(first + i, first + i) for i in range(ACCEPTS)]
+            before = {name: cpu_s(p.pid) for name, p in processes.items()}
             ours.append(only(http_load(hub.port, requests, connections=level, seconds=600,
                                        max_requests=ACCEPTS), 200))
             hub.published()
-        b.add(f"accept, {level} connections", [r["per_s"] for r in ours], "/s",
+            for name, process in processes.items():
+                spent[name].append((cpu_s(process.pid) - before[name]) / ACCEPTS * 1e6)
+        b.add(f"hub.accepts_per_s.{level}", [r["per_s"] for r in ours], "/s",
               [r["per_s"] for r in bare])
-        b.add(f"accept, {level} connections, p99", [r["p99_us"] / 1000 for r in ours], "ms",
-              [r["p99_us"] / 1000 for r in bare])
+        for p in "p50", "p99":
+            b.add(f"hub.accept_{p}_ms.{level}", [r[f"{p}_us"] / 1000 for r in ours], "ms",
+                  [r[f"{p}_us"] / 1000 for r in bare])
+        for name, runs in spent.items():
+            b.add(f"hub.accept_cpu_us_of_{name}.{level}", runs, "us")
+    for name, process in processes.items():
+        b.add(f"hub.memory_mib_of_{name}", [rss_kib(process.pid) / 1024], "MiB")
 
 
 # --- a hot order ---------------------------------------------------------------------------------
@@ -145,14 +154,13 @@ def bench_hot(b, gated, bare):
     for partners, orders in ((50, 40 if QUICK else 200), (500, 10 if QUICK else 40)):
         pairs = [(race(gated, partners, orders), race(bare, partners, orders))
                  for _ in range(RUNS)]
-        for name, what, unit in (("orders_s", "orders/s", "orders/s"), ("p99_ms", "p99", "ms"),
-                                 ("cpu_ms", "processor time an order", "ms")):
-            b.add(f"hot order, {partners} partners, gate against none, {what}",
-                  [g[name] for g, _ in pairs], unit, [n[name] for _, n in pairs])
-        b.add(f"hot order, {partners} partners, 503 without the gate",
-              [n["busy"] / (partners * orders) * 100 for _, n in pairs], "%")
-        b.add(f"hot order, {partners} partners, 503 with it",
-              [g["busy"] / (partners * orders) * 100 for g, _ in pairs], "%")
+        for name, metric, unit in (("orders_s", "orders_per_s", "/s"), ("p99_ms", "p99_ms", "ms"),
+                                   ("cpu_ms", "cpu_ms_an_order", "ms")):
+            b.add(f"hub.hot_{metric}_beside_no_gate.{partners}", [g[name] for g, _ in pairs], unit,
+                  [n[name] for _, n in pairs])
+        b.add(f"hub.hot_503_percent_beside_no_gate.{partners}",
+              [g["busy"] / (partners * orders) * 100 for g, _ in pairs], "%",
+              [n["busy"] / (partners * orders) * 100 for _, n in pairs])
 
 
 # --- reads ---------------------------------------------------------------------------------------
@@ -168,11 +176,12 @@ def read_load(process, path, orders):
 
 
 def bench_reads(b, folder, mariadb, redis):
-    sources = {"the map": {}, "Redis": {"HUB_MAP": 0}, "the primary": {"HUB_MAP": 0, "HUB_CACHE": 0}}
-    hubs = {name: Hub(folder, mariadb, redis, "reads_" + name.split()[-1].lower(), **env)
+    sources = {"": {}, "_from_redis": {"HUB_MAP": 0},
+               "_from_primary": {"HUB_MAP": 0, "HUB_CACHE": 0}}
+    hubs = {name: Hub(folder, mariadb, redis, f"reads{name}", **env)
             for name, env in sources.items()}
     firsts = {name: hub.place(100) for name, hub in hubs.items()}
-    some = urllib.request.Request(f"{hubs['the map'].server.url}/orders/{firsts['the map']}",
+    some = urllib.request.Request(f"{hubs[''].server.url}/orders/{firsts['']}",
                                   headers=bearer("dora", "dispatcher"))
     with urllib.request.urlopen(some) as reply:
         (folder / "body").write_bytes(reply.read())
@@ -184,9 +193,8 @@ def bench_reads(b, folder, mariadb, redis):
             first = firsts[name]
             ours[name].append(read_load(hub.server, "/orders/{}", range(first, first + 100)))
     for name, runs in ours.items():
-        b.add(f"read an order from {name}", [r[0] for r in runs], "/s", [r[0] for r in bare])
-        b.add(f"read an order from {name}, server's processor time", [r[1] for r in runs], "us",
-              [r[1] for r in bare])
+        b.add(f"hub.status_per_s{name}", [r[0] for r in runs], "/s", [r[0] for r in bare])
+        b.add(f"hub.status_cpu_us{name}", [r[1] for r in runs], "us", [r[1] for r in bare])
     limit.stop()
     for hub in hubs.values():
         hub.server.stop()
@@ -196,9 +204,10 @@ def bench_reads(b, folder, mariadb, redis):
 
 def bench_size(b, folder, mariadb, redis):
     off = {"HUB_MAP": 0, "HUB_CACHE": 0}
-    small, large = (Hub(folder, mariadb, redis, f"active_{n}", **off) for n in (1000, 100000))
-    small.place(1000)
-    large.place(100000)
+    few, many = 1000, 100000
+    small, large = (Hub(folder, mariadb, redis, f"active_{n}", **off) for n in (few, many))
+    small.place(few)
+    large.place(many)
     for hub in small, large:
         hub.sql("ANALYZE TABLE orders, outbox, idempotency")
     n = 200 if QUICK else 1000
@@ -215,8 +224,8 @@ def bench_size(b, folder, mariadb, redis):
     kinds = {
         "accept": accepts,
         "next": nexts,
-        "list of pending": lambda hub: [request("GET", "/orders?status=pending", dora)] * n,
-        "a partner's list": lambda hub: [request("GET", "/orders", partner(i)) for i in range(n)],
+        "pending_list": lambda hub: [request("GET", "/orders?status=pending", dora)] * n,
+        "partner_list": lambda hub: [request("GET", "/orders", partner(i)) for i in range(n)],
         "status": lambda hub: [request("GET", f"/orders/{1 + i % 1000}", dora) for i in range(n)],
     }
     for kind, requests in kinds.items():
@@ -229,7 +238,8 @@ def bench_size(b, folder, mariadb, redis):
                                            max_requests=n), 200)["per_s"])
                 hub.published()
             pairs.append(pair)
-        b.add(f"{kind}, 100,000 active against 1,000", [p[0] for p in pairs], "/s",
+        b.add(f"hub.{kind}_per_s_at_active.{few}", [p[1] for p in pairs], "/s")
+        b.add(f"hub.{kind}_per_s_at_active.{many}", [p[0] for p in pairs], "/s",
               [p[1] for p in pairs])
     for hub in small, large:
         hub.server.stop()
@@ -251,6 +261,7 @@ def main():
     bench_size(b, folder, mariadb, redis)
     mariadb.stop()
     redis.stop()
+    b.add("hub.errors", [0], "")  # only() ends the run at the first
     b.finish()
 
 
