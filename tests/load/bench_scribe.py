@@ -9,8 +9,8 @@ what is aimed at."""
 
 import os
 
-import bench
 from harness.server import Server
+from load import bench
 
 KEY = "a-key-of-the-benchmark-of-64-bytes-so-that-it-is-long-enough-for"
 WINDOW = int(os.environ.get("WINDOW", "64"))
