@@ -18,7 +18,9 @@ def _bars(axes, series):
     for n, (name, points) in enumerate(series.items()):
         at = [words.index(x) + (n - (len(series) - 1) / 2) * width for x, _ in points]
         axes.bar(at, [y for _, y in points], width, label=name)
-    axes.set_xticks(range(len(words)), [textwrap.fill(word, 14 if len(words) < 5 else 8) for word in words])
+    wide, size = (14, 10) if len(words) < 5 else (8, 8)
+    axes.set_xticks(range(len(words)), [textwrap.fill(word, wide, break_long_words=False)
+                                        for word in words], fontsize=size)
 
 
 def _lines(axes, series, steps):
