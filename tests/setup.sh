@@ -16,14 +16,14 @@ build='gcc libc6-dev make pkg-config
 stores='mariadb-server-core mariadb-client-core redis-server util-linux python3'
 declare -A packages=(
     [build]=$build
-    [demo]="$build $stores python3-websockets"
+    [demo]="$build $stores openssl python3-websockets"
     [test]="$build $stores libcmocka-dev python3-venv valgrind dcmtk"
     [lint]="$build libcmocka-dev valgrind git clang clang-format clang-tidy shellcheck"
     [fuzz]="$build clang"
     [bench-portal]="nginx php-fpm php-mysql php-redis"
     [chroot]="debootstrap"
-    [load]="$build $stores python3-matplotlib"
-    [compose]="debootstrap docker.io docker-compose iptables"
+    [load]="$build $stores openssl python3-matplotlib"
+    [compose]="debootstrap docker.io docker-compose iptables openssl"
     [mysql]="gcc libc6-dev make pkg-config libmicrohttpd-dev libjansson-dev libmysqlclient-dev
         libhiredis-dev libsqlite3-dev libssl-dev libargon2-dev mysql-server-core mysql-client-core
         redis-server util-linux python3-venv"
