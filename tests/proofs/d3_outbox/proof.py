@@ -16,15 +16,15 @@ from harness import server, stores
 from harness.process import until
 from harness.proxy import Proxy
 
-# Every so many chunks one is a crash point; the shortest stage lasts 4, of the control 2.
+# Every so many chunks of a stage one is a crash point.
 STEP, CONTROL_STEP = (4, 2) if QUICK else (1, 1)
 STAGES = ("before the commit", "committed, not published", "published, not marked", "all done")
 
 
 class Wire:
     """Everything that a server says to its database and to Redis, and hears from them, goes through
-    here, chunk by chunk. crash(n, pass_on): kill -9 at the n-th chunk from now, with that chunk
-    still delivered or not; whatever comes later is dropped."""
+    here, chunk by chunk. crash(stage, n, pass_on): kill -9 at the n-th chunk of an accept that is in
+    that stage, with that chunk still delivered or not; whatever comes later is dropped."""
 
     def __init__(self, mariadb, redis):
         self.lock = threading.Lock()
@@ -37,10 +37,10 @@ class Wire:
         self.at = self.chunks = self.stage = 0
         self.crashed = self.accepting = False
 
-    def crash(self, at, pass_on):
+    def crash(self, stage, at, pass_on):
         with self.lock:
             self.rest()
-            self.at, self.pass_on = at, pass_on
+            self.begin, self.at, self.pass_on = stage, at, pass_on
 
     def see(self, store, direction, data):
         with self.lock:
@@ -48,7 +48,7 @@ class Wire:
                 return True
             if not self.at:
                 return False
-            self.chunks += 1
+            self.chunks += self.stage >= self.begin
             here = self.chunks == self.at
             if not here or self.pass_on:
                 self.note(store, direction, data)
@@ -109,12 +109,12 @@ class Outbox:
     def idle(self):
         return not hub.rows(self.database, "SELECT 1 FROM outbox WHERE published_at IS NULL LIMIT 1")
 
-    def trial(self, at, pass_on):
+    def trial(self, *where):
         """One order with a crash at that chunk. Its end, or how far it was when it crashed."""
         warm, order = (hub.customer(self.server).place() for _ in range(2))
         assert self.accept(warm)
         until(self.idle, what="an empty outbox")
-        self.wire.crash(at, pass_on)
+        self.wire.crash(*where)
         answered = self.accept(order)
         until(lambda: self.wire.crashed or (answered and self.idle()), what="the crash, or the end")
         stage = self.wire.stage if self.wire.crashed else None
@@ -152,13 +152,13 @@ class DualWrite:
         self.wire.victim = child
         return child
 
-    def trial(self, at, pass_on):
+    def trial(self, *where):
         """As Outbox.trial, but for who publishes first: there the client does not come back."""
         with self.database.cursor() as cursor:
             cursor.execute("INSERT INTO orders (status, version) VALUES ('pending', 1)")
             order = cursor.lastrowid
         child = self.accept(order)
-        self.wire.crash(at, pass_on)
+        self.wire.crash(*where)
         child.communicate(b"\n")
         stage = self.wire.stage if self.wire.crashed else None
         self.wire.rest()
@@ -171,15 +171,15 @@ class DualWrite:
 
 
 def settle(subject):
-    """Kill at every step-th chunk, before and behind it, until an accept ends without one."""
+    """Kill at every step-th chunk of each stage, before and behind it, until the stage is over."""
     crashes = Counter()
-    for pass_on in False, True:
+    for stage, pass_on in itertools.product(range(len(STAGES) - 1), (False, True)):
         for at in itertools.count(1, subject.step):
-            stage = subject.trial(at, pass_on)
-            if stage is None or stage == 3:
-                crashes[3] += stage is not None
+            reached = subject.trial(stage, at, pass_on)
+            if reached is not None:
+                crashes[reached] += 1
+            if reached is None or reached > stage:
                 break
-            crashes[stage] += 1
     return crashes
 
 
