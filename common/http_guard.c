@@ -1,8 +1,11 @@
 #include "clock.h"
 #include "http_internal.h"
+#include "jobs.h"
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+
+enum { LOOK_EVERY_MS = 1000 };
 
 /* libmicrohttpd's time limit starts anew with every byte, so a client that sends one now and then
  * could hold a connection for ever without completing its headers, the size of a chunk or the
@@ -17,33 +20,23 @@ struct guarded {
 
 struct guard {
     pthread_mutex_t lock; /* of the list, and of the sockets in it: none is closed meanwhile */
-    pthread_cond_t stop;
-    bool stopping;
     int64_t limit_ms;
     struct guarded *first;
-    pthread_t thread;
+    struct job *watch;
 };
 
-static void cut_off_late(struct guard *g)
+static bool cut_off_late(void *guard)
 {
+    struct guard *g = guard;
     int64_t now = clock_mono_ms();
+    pthread_mutex_lock(&g->lock);
     for (struct guarded *c = g->first; c; c = c->next) {
         int64_t since = atomic_load(&c->waiting_since_ms);
         if (since && now - since > g->limit_ms)
             shutdown(c->fd, SHUT_RDWR);
     }
-}
-
-static void *watch(void *arg)
-{
-    struct guard *g = arg;
-    pthread_mutex_lock(&g->lock);
-    while (!g->stopping) {
-        cut_off_late(g);
-        clock_cond_wait(&g->stop, &g->lock, clock_mono_ms() + 1000);
-    }
     pthread_mutex_unlock(&g->lock);
-    return NULL;
+    return false;
 }
 
 struct guard *http_guard_new(unsigned limit_s)
@@ -51,9 +44,7 @@ struct guard *http_guard_new(unsigned limit_s)
     struct guard *g = xcalloc(1, sizeof(*g));
     g->limit_ms = (int64_t)limit_s * 1000;
     pthread_mutex_init(&g->lock, NULL);
-    clock_cond_init(&g->stop);
-    if (pthread_create(&g->thread, NULL, watch, g) != 0)
-        abort(); /* at start only: nothing could be served */
+    g->watch = job_start(cut_off_late, g, LOOK_EVERY_MS);
     return g;
 }
 
@@ -61,12 +52,7 @@ void http_guard_free(struct guard *g)
 {
     if (!g)
         return;
-    pthread_mutex_lock(&g->lock);
-    g->stopping = true;
-    pthread_cond_signal(&g->stop);
-    pthread_mutex_unlock(&g->lock);
-    pthread_join(g->thread, NULL);
-    pthread_cond_destroy(&g->stop);
+    job_stop(g->watch);
     pthread_mutex_destroy(&g->lock);
     free(g);
 }

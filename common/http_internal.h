@@ -117,8 +117,9 @@ struct http_request {
     char target[]; /* as it came over the wire */
 };
 
-/* http.c: the object check and the handler. */
-enum status http_handle(struct http_request *req);
+/* http.c */
+enum status http_handle(struct http_request *req); /* the object check and the handler */
+void http_request_free(struct http_request *req);  /* NULL is fine */
 
 /* http_run.c: where the steps of a request run. */
 /* Run `step` here, or on the pool when it says NEEDS_POOL. True when it ran to its end and the
@@ -184,9 +185,6 @@ void http_guard_mark(struct MHD_Connection *conn, bool at_work);
 /* A place for what the connection's next request can use again; whoever takes it out leaves NULL.
  * Event thread. */
 struct http_request **http_guard_spare(struct MHD_Connection *conn);
-
-/* http.c */
-void http_request_free(struct http_request *req); /* NULL is fine */
 
 /* http_metrics.c: what is counted and logged of each request. */
 struct route_metrics *http_metrics_new(const struct route *routes, size_t n);

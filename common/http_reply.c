@@ -58,8 +58,8 @@ bool http_has_reply_header(const struct http_request *req, const char *name)
 
 const char *http_cors_origin(const struct http_request *req)
 {
-    const char *origin = http_header(req, "Origin");
     const char *at = req->h->cors_origins;
+    const char *origin = at ? http_header(req, "Origin") : NULL;
     size_t len = origin ? strlen(origin) : 0;
     while (at && len > 0) {
         at += strspn(at, ", ");
