@@ -104,6 +104,16 @@ static size_t find_scopes(struct throttle *t, const char *account, const char *a
     return n;
 }
 
+/* Under the lock: the scopes of this kind count one more. */
+static void count_all(struct throttle *t, bool campus, const struct scope *const found[SCOPES],
+                      uint8_t keys[SCOPES][MEMO_KEY], size_t n, int64_t now_ms)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (found[i]->campus == campus)
+            count(memo_put(t->tallies, keys[i]), found[i], now_ms);
+    }
+}
+
 enum status throttle_admit(struct throttle *t, const char *account, const char *address,
                            int64_t now_ms, unsigned *retry_s)
 {
@@ -117,10 +127,8 @@ enum status throttle_admit(struct throttle *t, const char *account, const char *
         if (tally && tally->next_ms - now_ms > wait_ms)
             wait_ms = tally->next_ms - now_ms;
     }
-    for (size_t i = 0; i < n && wait_ms == 0; i++) {
-        if (!found[i]->campus)
-            count(memo_put(t->tallies, keys[i]), found[i], now_ms);
-    }
+    if (wait_ms == 0)
+        count_all(t, false, found, keys, n, now_ms);
     pthread_mutex_unlock(&t->lock);
     *retry_s = (unsigned)((wait_ms + 999) / 1000);
     return wait_ms ? STATUS_RATE_LIMITED : STATUS_OK;
@@ -132,10 +140,7 @@ void throttle_failed(struct throttle *t, const char *account, const char *addres
     const struct scope *found[SCOPES];
     size_t n = find_scopes(t, account, address, found, keys);
     pthread_mutex_lock(&t->lock);
-    for (size_t i = 0; i < n; i++) {
-        if (found[i]->campus)
-            count(memo_put(t->tallies, keys[i]), found[i], now_ms);
-    }
+    count_all(t, true, found, keys, n, now_ms);
     pthread_mutex_unlock(&t->lock);
 }
 
