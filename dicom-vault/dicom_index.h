@@ -47,8 +47,10 @@ enum status dicom_index_add(struct sqlite *db, void *row, const struct object *o
 
 /* --- searching ------------------------------------------------------------------------------- */
 
+enum dicom_level { STUDIES, SERIES, INSTANCES };
+
 struct dicom_query {
-    enum { STUDIES, SERIES, INSTANCES } level;
+    enum dicom_level level;
     struct strbuf tags; /* of all fields asked for but SOPInstanceUID; several of a field: any */
     int64_t fields;     /* how many fields these are of */
     struct strbuf instances; /* tags of SOPInstanceUIDs; empty: all. INSTANCES only */

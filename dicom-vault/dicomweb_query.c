@@ -9,7 +9,7 @@
 static const struct criterion {
     const char *keyword, *tag;
     enum dicom_field field;
-    int level; /* of the lists it can be asked of: this one and finer */
+    enum dicom_level level; /* of the lists it can be asked of: this one and finer */
 } criteria[] = {
     {"StudyInstanceUID", "0020000D", FIELD_STUDY, STUDIES},
     {"SeriesInstanceUID", "0020000E", FIELD_SERIES, SERIES},
@@ -179,8 +179,8 @@ static bool is_pair(const char *pair, const char *name, struct strbuf *value, en
     return found || *s != STATUS_OK;
 }
 
-static enum status take_criterion(const char *pair, int level, struct qido *q, struct strbuf *value,
-                                  struct strbuf *why)
+static enum status take_criterion(const char *pair, enum dicom_level level, struct qido *q,
+                                  struct strbuf *value, struct strbuf *why)
 {
     enum status s;
     for (size_t i = 0; i < CRITERIA; i++) {
@@ -198,8 +198,8 @@ static enum status take_criterion(const char *pair, int level, struct qido *q, s
                "PatientID, PatientName, AccessionNumber, StudyDate, Modality");
 }
 
-static enum status take_pair(const char *pair, int level, struct qido *q, struct strbuf *value,
-                             struct strbuf *why)
+static enum status take_pair(const char *pair, enum dicom_level level, struct qido *q,
+                             struct strbuf *value, struct strbuf *why)
 {
     enum status s;
     if (is_pair(pair, "limit", value, &s) && s == STATUS_OK)
@@ -215,7 +215,8 @@ static enum status take_pair(const char *pair, int level, struct qido *q, struct
     return take_criterion(pair, level, q, value, why);
 }
 
-enum status qido_parse(const char *query, int level, struct qido *out, struct strbuf *why)
+enum status qido_parse(const char *query, enum dicom_level level, struct qido *out,
+                       struct strbuf *why)
 {
     enum status s = STATUS_OK;
     struct strbuf pair = STRBUF_INIT, value = STRBUF_INIT;

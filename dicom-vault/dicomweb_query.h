@@ -14,7 +14,8 @@ struct qido {
 };
 
 /* `query` as it came over the wire. BAD_REQUEST with the reason in `why`. */
-enum status qido_parse(const char *query, int level, struct qido *out, struct strbuf *why);
+enum status qido_parse(const char *query, enum dicom_level level, struct qido *out,
+                       struct strbuf *why);
 void qido_release(struct qido *q);
 /* Add its criteria to those that are there. */
 void qido_ask(const struct qido *q, const struct index *ix, struct dicom_query *to);

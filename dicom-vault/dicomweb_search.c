@@ -35,7 +35,7 @@ static bool among(const uint32_t *tags, size_t n, uint32_t tag)
     return false;
 }
 
-static bool told(int level, uint32_t tag)
+static bool told(enum dicom_level level, uint32_t tag)
 {
     if (level == INSTANCES)
         return among(dicom_row_tags, dicom_row_tags_count, tag);
@@ -46,7 +46,7 @@ static bool told(int level, uint32_t tag)
 
 /* Fields that were asked for and are not kept in rows (PS3.18, 8.3.4.3: a server may leave them
  * out). */
-static void warn_of_fields(struct http_request *req, const struct qido *q, int level)
+static void warn_of_fields(struct http_request *req, const struct qido *q, enum dicom_level level)
 {
     for (size_t i = 0; i < q->includes; i++)
         if (!told(level, q->include[i]) && q->include[i] >> 16 != 0x0020 &&
@@ -82,8 +82,8 @@ static enum status add_modalities(struct index *ix, const char *study, json_t *t
     return s;
 }
 
-static enum status add_counts(struct index *ix, int level, const char *study, const char *series,
-                              json_t *to)
+static enum status add_counts(struct index *ix, enum dicom_level level, const char *study,
+                              const char *series, json_t *to)
 {
     int64_t n_series, n_instances;
     enum status s =
@@ -107,9 +107,9 @@ static json_t *result(struct results *r, json_t *attributes)
     struct strbuf url = STRBUF_INIT;
     dicom_json_set(to, 0x00080005, "CS", "ISO_IR 192");
     dicom_json_set(to, 0x00080056, "CS", "ONLINE");
-    json_object_foreach(attributes, name, attribute) if (told((int)r->query.level,
-                                                              (uint32_t)strtoul(name, NULL, 16)) ||
-                                                         r->query.level == INSTANCES)
+    json_object_foreach(attributes, name,
+                        attribute) if (told(r->query.level, (uint32_t)strtoul(name, NULL, 16)) ||
+                                       r->query.level == INSTANCES)
         json_object_set(to, name, attribute);
     dicomweb_url(r->req, uid, r->query.level >= SERIES ? series : NULL,
                  r->query.level == INSTANCES ? dicom_json_text(attributes, 0x00080018) : NULL,
@@ -135,8 +135,7 @@ static void add_result(void *ctx, const struct object *o, json_t *attributes)
     }
     json_t *one = result(r, attributes);
     if (r->query.level != INSTANCES)
-        r->status =
-            add_counts(store_index(dicomweb_vault), (int)r->query.level, study, series, one);
+        r->status = add_counts(store_index(dicomweb_vault), r->query.level, study, series, one);
     strbuf_addch(&r->text, r->text.len ? ',' : '[');
     json_write(&r->text, one);
     json_decref(one);
@@ -149,7 +148,7 @@ static enum status find(struct results *r)
     struct index *ix = store_index(dicomweb_vault);
     enum status s = dicomweb_accept(r->req, types, NULL);
     if (s == STATUS_OK) {
-        s = qido_parse(http_query_string(r->req), (int)r->query.level, &r->qido, &why);
+        s = qido_parse(http_query_string(r->req), r->query.level, &r->qido, &why);
         if (s != STATUS_OK)
             http_fail(r->req, s, "%s", strbuf_cstr(&why));
     }
@@ -167,10 +166,9 @@ static enum status find(struct results *r)
     return s == STATUS_OK ? r->status : s;
 }
 
-static enum status search(struct http_request *req, int level)
+static enum status search(struct http_request *req, enum dicom_level level)
 {
-    struct results r = {.req = req, .status = STATUS_OK};
-    r.query.level = level == STUDIES ? STUDIES : level == SERIES ? SERIES : INSTANCES;
+    struct results r = {.req = req, .query.level = level, .status = STATUS_OK};
     enum status s = routes_recorded(req, NULL, find(&r));
     if (s == STATUS_OK)
         warn_of_fields(req, &r.qido, level);

@@ -402,6 +402,16 @@ static void set_next_link(struct http_request *req, const struct page *page,
     strbuf_release(&link);
 }
 
+/* A list and, when there is more, the `after` of the next one. Takes `rows`. */
+static enum status reply_page(struct http_request *req, const char *name, json_t *rows, bool more,
+                              int64_t last)
+{
+    char next[24];
+    snprintf(next, sizeof(next), "%lld", (long long)last);
+    return http_reply_json(req, 200,
+                           json_pack("{s:o, s:s?}", name, rows, "next", more ? next : NULL));
+}
+
 static enum status get_files(struct http_request *req)
 {
     static const char *const known[] = {"limit", "after", "name", NULL};
@@ -427,10 +437,7 @@ static enum status get_files(struct http_request *req)
         json_decref(page.files);
         return s;
     }
-    char next[24];
-    snprintf(next, sizeof(next), "%lld", (long long)page.last);
-    return http_reply_json(
-        req, 200, json_pack("{s:o, s:s?}", "files", page.files, "next", page.more ? next : NULL));
+    return reply_page(req, "files", page.files, page.more, page.last);
 }
 
 /* --- GET and DELETE /files/{id} -------------------------------------------------------------- */
@@ -668,8 +675,5 @@ static enum status get_audit(struct http_request *req)
         json_decref(page.list);
         return s;
     }
-    char next[24];
-    snprintf(next, sizeof(next), "%lld", (long long)page.last);
-    return http_reply_json(
-        req, 200, json_pack("{s:o, s:s?}", "entries", page.list, "next", page.more ? next : NULL));
+    return reply_page(req, "entries", page.list, page.more, page.last);
 }

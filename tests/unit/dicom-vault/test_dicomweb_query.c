@@ -30,7 +30,7 @@ static void days(void **state)
     assert_int_equal(count_days("99991231", "99991231"), 1);
 }
 
-static enum status parse(const char *query, int level, struct qido *q)
+static enum status parse(const char *query, enum dicom_level level, struct qido *q)
 {
     struct strbuf why = STRBUF_INIT;
     enum status s = qido_parse(query, level, q, &why);
