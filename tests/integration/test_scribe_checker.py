@@ -52,6 +52,10 @@ def redis_is_killed(stage, persons):
         until(lambda: kit.metric(s, "scribe_bus_up") == 1, what="the bus is up again")
 
 
+def refused(stage, what):
+    until(lambda: sum(kit.metric(s, "scribe_nacks_total") for s in stage.servers) > 0, what=what)
+
+
 def redis_is_paused(stage, persons):
     progress(persons, 10)
     stage.redis.pause()
@@ -62,24 +66,21 @@ def redis_is_paused(stage, persons):
 def the_history_is_killed(stage, persons):
     progress(persons, 10)
     stage.store.kill()
-    until(lambda: sum(kit.metric(s, "scribe_nacks_total") for s in stage.servers) > 0,
-          what="a message was refused")
+    refused(stage, "a message was refused")
     stage.store.start()
 
 
 def the_history_is_paused(stage, persons):
     progress(persons, 10)
     stage.store.pause()
-    until(lambda: sum(kit.metric(s, "scribe_nacks_total") for s in stage.servers) > 0,
-          what="a write timed out")
+    refused(stage, "a write timed out")
     stage.store.resume()
 
 
 def sqlite_is_locked(stage, persons):
     progress(persons, 10)
     with stage.history.locked():
-        until(lambda: sum(kit.metric(s, "scribe_nacks_total") for s in stage.servers) > 0,
-              what="a message was refused")
+        refused(stage, "a message was refused")
 
 
 def servers_are_killed(stage, persons):
