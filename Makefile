@@ -148,7 +148,7 @@ $(call objects,$(1)) $(patsubst %.c,$(OBJ)/%.o,$(call unit_sources,$(1)) $(call 
     | $(GEN)/$(1)_embed.h
 
 $(GEN)/$(1)_embed.c $(GEN)/$(1)_embed.h &: common/embed.sh $(1)/schema $(1)/web \
-    $(wildcard $(1)/schema/* $(1)/web/*)
+    $(wildcard $(1)/schema/* $(1)/web/* common/web/*)
 	@mkdir -p $(GEN)
 	$$(call say,EMBED $(1))sh common/embed.sh $(1) $(GEN)
 

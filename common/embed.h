@@ -1,6 +1,7 @@
 /* Files of a service compiled into its binary: the folders schema/ and web/ of `<service>`
  * become `<service>_schema` and `<service>_web` (dashes become underscores), declared in
- * "<service>_embed.h", which the Makefile writes. Sorted by name. Static; any thread. */
+ * "<service>_embed.h", which the Makefile writes. Sorted by name; behind them in web/ the files of
+ * common/web/, for the pages of all services. Static; any thread. */
 #pragma once
 #include <stddef.h>
 

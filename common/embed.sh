@@ -1,5 +1,6 @@
 #!/bin/sh
-# Write GEN/<service>_embed.{c,h}: the files of <service>/schema and <service>/web as C arrays.
+# Write GEN/<service>_embed.{c,h}: the files of <service>/schema and <service>/web, and of
+# common/web, as C arrays.
 # usage: embed.sh SERVICE GEN
 set -eu
 export LC_ALL=C
@@ -13,7 +14,7 @@ bytes() { # a NUL behind the end
 
 folder() { # SUBFOLDER: the table, and the arrays before it
     n=0 rows=
-    for file in "$service/$1"/*; do
+    for file in "$service/$1"/* "common/$1"/*; do
         [ -f "$file" ] || continue
         echo "static const unsigned char ${1}_${n}[] = {"
         bytes "$file"

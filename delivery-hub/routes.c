@@ -54,6 +54,7 @@ const struct route hub_routes[] = {
     {POST, "/demo/login", ANYONE, NULL, INLINE, post_demo_login, NULL},
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/app.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/dom.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/api.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/ui.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/board.js", ANYONE, NULL, INLINE, get_page, NULL},

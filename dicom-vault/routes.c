@@ -32,6 +32,7 @@ static const struct route table[] = {
     /* method, pattern, who may, object check, where it runs, handler, body */
     {GET, "/", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/app.js", ANYONE, NULL, INLINE, get_page, NULL},
+    {GET, "/dom.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/api.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/audit.js", ANYONE, NULL, INLINE, get_page, NULL},
     {GET, "/dicom.js", ANYONE, NULL, INLINE, get_page, NULL},

@@ -77,6 +77,7 @@ static enum status post_demo_crash(struct http_request *req)
 static const struct route routes[] = {
     {GET, "/", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/app.js", ANYONE, NULL, INLINE, get_file, NULL},
+    {GET, "/dom.js", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/store.js", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/view.js", ANYONE, NULL, INLINE, get_file, NULL},
     {GET, "/wire.js", ANYONE, NULL, INLINE, get_file, NULL},

@@ -1,20 +1,8 @@
-// What the views share. Text from others only ever becomes text nodes.
+// What the views share.
 
-export const $ = (id) => document.getElementById(id);
+import { $, button, element, say } from "/dom.js";
 
-export function element(tag, className, ...children) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  e.append(...children);
-  return e;
-}
-
-export function button(text, className, onclick) {
-  const b = element("button", className, text);
-  b.type = "button";
-  b.addEventListener("click", onclick);
-  return b;
-}
+export { $, button, element, say };
 
 export const STATES = { pending: "Pending", assigned: "Assigned", picked_up: "Picked up",
   delivered: "Delivered", cancelled: "Cancelled" };
@@ -22,12 +10,6 @@ export const STATES = { pending: "Pending", assigned: "Assigned", picked_up: "Pi
 export const money = (cents) => (cents / 100).toFixed(2);
 export const time = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit",
   minute: "2-digit", second: "2-digit" });
-
-// Said once, to everybody: screen readers hear it.
-export function say(text, bad = false) {
-  $("said").textContent = text;
-  $("said").classList.toggle("error", bad);
-}
 
 // What an order is about, as the children of a card.
 export function about(order) {

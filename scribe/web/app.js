@@ -2,8 +2,8 @@
 // what is known, wire.js the connection, view.js what is shown.
 
 import * as store from "/store.js";
-import { $, announce, atEnd, bind, button, draw, face, notice, showConnection, toEnd }
-  from "/view.js";
+import { $, button } from "/dom.js";
+import { announce, atEnd, bind, draw, face, notice, showConnection, toEnd } from "/view.js";
 import { Wire } from "/wire.js";
 
 const ACCOUNTS = ["ada", "grace", "linus", "barbara"];

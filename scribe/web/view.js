@@ -1,29 +1,14 @@
 // What the page shows, made from the state. Text of people only ever becomes text nodes.
 
+import { $, button, element } from "/dom.js";
 import { allUnread, room, state, unread } from "/store.js";
 
 const NOTICE_MS = 6000;
 const END_PX = 40; // so near to the end counts as at the end
 const LIVE_LINES = 5;
 
-export const $ = (id) => document.getElementById(id);
-
 let act = null; // what buttons in lists do: { open, retry, discard, earlier, rejoin, drawn }
 export const bind = (actions) => { act = actions; };
-
-export function element(tag, className, ...children) {
-  const e = document.createElement(tag);
-  if (className) e.className = className;
-  e.append(...children);
-  return e;
-}
-
-export function button(text, className, onclick) {
-  const b = element("button", className, text);
-  b.type = "button";
-  b.addEventListener("click", onclick);
-  return b;
-}
 
 export function face(name) {
   const sum = [...name].reduce((n, c) => n + c.codePointAt(0), 0);

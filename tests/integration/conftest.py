@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from browser import Browser  # noqa: E402
 from harness import server, stores  # noqa: E402
 from harness.probe import Probe  # noqa: E402
 from harness.process import BUILD  # noqa: E402
@@ -59,6 +60,23 @@ def redis(run_folder):
 @pytest.fixture(scope="session")
 def ferret(run_folder):
     yield from _store(stores.Ferret, run_folder / "ferret")
+
+
+@pytest.fixture(scope="module")
+def browsers(run_folder, request):
+    """browsers(i): the i-th, a process of its own, kept for the module's next test."""
+    started = []
+
+    def get(i):
+        while len(started) <= i:
+            own = run_folder / f"{request.module.__name__}-browser{len(started)}"
+            own.mkdir()
+            started.append(Browser(own))
+        return started[i]
+
+    yield get
+    for b in started:
+        b.close()
 
 
 @pytest.fixture

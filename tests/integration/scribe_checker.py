@@ -80,31 +80,42 @@ def _check_connection(rows, whose, connection):
 
 
 class Person(threading.Thread):
-    """Sends `count` messages, a few at a time, as a good client does: reconnects, to the next
-    server each time; resumes after the last it has; repeats what was not acknowledged under the
-    same id. Some it sends twice at once. Begins when all persons have joined; ends when all is
-    acknowledged and `target()` (None: not known yet) is reached."""
+    """Sends what it has to say, a few messages at a time, as a good client does: reconnects, to the
+    next server each time; resumes after the last it has; repeats what was not acknowledged under
+    the same id. Some it sends twice at once. Begins when all persons have joined; thinks of more to
+    say until `over` is set; ends when all is acknowledged and `target()` (None: not known yet) is
+    reached."""
 
     WINDOW = 4
     TWICE = 0.25
 
-    def __init__(self, servers, user, room, count, target, begin):
+    def __init__(self, servers, user, room, target, begin, over):
         super().__init__(name=user)
         self.servers = itertools.cycle(servers)
         self.room = room
         self.target = target
         self.begin = begin  # a barrier
+        self.over = over  # an event
+        self.talkative = True
         self.log = Log(user)
-        for i in range(count):
-            self.log.sent[secrets.token_hex(8)] = f"{user} {i}"
-        self.waiting = list(self.log.sent)
+        self.waiting = []
         self.last = 0
         self.cut = threading.Event()  # set: break the connection now
         self.give_up = time.monotonic() + 120
         self.error = None
 
+    def say(self):
+        id = secrets.token_hex(8)
+        self.log.sent[id] = f"{self.log.user} {len(self.log.sent)}"
+        self.waiting.append(id)
+
+    def think(self):
+        self.talkative = not self.over.is_set()
+        while self.talkative and len(self.waiting) < self.WINDOW:
+            self.say()
+
     def acked(self):
-        return not self.waiting
+        return not self.talkative and not self.waiting
 
     def done(self):
         target = self.target()
@@ -132,6 +143,7 @@ class Person(threading.Thread):
             self.begin.wait(kit.WAIT)
         trying = set()
         while not self.done():
+            self.think()
             for id in self.waiting[:self.WINDOW]:
                 if id not in trying:
                     trying.add(id)
@@ -167,17 +179,18 @@ def progress(persons, n):
     until(made, timeout=100, what=f"{n} acks")
 
 
-def run_people(servers, history, room, people, count, trouble):
-    """`people` persons talk while trouble(persons) makes trouble; then everything is checked."""
-    target = [None]
+def run_people(servers, history, room, people, trouble):
+    """`people` persons talk as long as trouble(persons) makes trouble; then everything is checked."""
+    target, over = [None], threading.Event()
     begin = threading.Barrier(people)
     persons = [Person(servers[i % len(servers):] + servers[:i % len(servers)], f"user{i}", room,
-                      count, lambda: target[0], begin) for i in range(people)]
+                      lambda: target[0], begin, over) for i in range(people)]
     for p in persons:
         p.start()
     try:
         trouble(persons)
     finally:
+        over.set()
         while not all(p.acked() or not p.is_alive() for p in persons):
             time.sleep(0.02)
         target[0] = max((row[0] for row in history.rows(room)), default=0)

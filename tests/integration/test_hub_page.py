@@ -6,24 +6,7 @@ import os
 import pytest
 
 import hub
-from browser import Browser
 from harness.process import until
-
-
-@pytest.fixture(scope="module")
-def browsers(run_folder):
-    opened = []
-
-    def start(i):
-        while len(opened) <= i:
-            own = run_folder / f"hub-browser{len(opened)}"
-            own.mkdir()
-            opened.append(Browser(own))
-        return opened[i]
-
-    yield start
-    for b in opened:
-        b.close()
 
 
 @pytest.fixture

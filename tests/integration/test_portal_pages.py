@@ -5,7 +5,6 @@ import json
 import os
 
 import pytest
-from browser import Browser
 from portal_world import PASSWORD, World
 
 from harness.process import until
@@ -18,22 +17,13 @@ def world(run_folder, mariadb, redis):
     w.close()
 
 
-@pytest.fixture(scope="module")
-def browser(run_folder):
-    folder = run_folder / "portal-browser"
-    folder.mkdir()
-    b = Browser(folder)
-    yield b
-    b.close()
-
-
 @pytest.fixture
-def open_page(world, browser):
+def open_page(world, browsers):
     """open_page(account, hash) -> a page where that person is logged in, by a session put there."""
     pages = []
 
     def start(account=None, hash=""):
-        page = browser.open(world.url + "/openapi.json")
+        page = browsers(0).open(world.url + "/openapi.json")
         page.call("Network.clearBrowserCookies")
         if account:
             cookie = world.visitor(account).cookies["session"]

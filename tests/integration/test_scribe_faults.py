@@ -307,7 +307,7 @@ def test_nothing_acknowledged_is_lost_whatever_dies(start_server, own_redis, own
             progress(persons, 120)
             own_redis.resume()
 
-        persons = run_people(servers, history, kit.name("room"), people=6, count=25,
+        persons = run_people(servers, history, kit.name("room"), people=6,
                              trouble=trouble)
         # The trouble reached them.
         assert sum(len(p.log.connections) for p in persons) >= 2 * len(persons)

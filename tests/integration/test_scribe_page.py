@@ -5,35 +5,17 @@ import os
 
 import pytest
 import scribe_kit as kit
-from browser import Browser
 from harness.process import until
 from harness.proxy import Proxy
 
 
-@pytest.fixture(scope="module")
-def processes(run_folder):
-    """Browsers, started as tests ask for them and kept for the next test."""
-    started = []
-
-    def get(i):
-        while len(started) <= i:
-            own = run_folder / f"scribe-browser{len(started)}"
-            own.mkdir()
-            started.append(Browser(own))
-        return started[i]
-
-    yield get
-    for b in started:
-        b.close()
-
-
 @pytest.fixture
-def sign_in(processes):
+def sign_in(browsers):
     """sign_in(address, account): the page of a person, in a browser that nobody else uses."""
     pages = []
 
     def start(address, account):
-        page = processes(len(pages)).open(address + "/")
+        page = browsers(len(pages)).open(address + "/")
         pages.append(page)
         page.click(f"[data-account={account}]")
         connected(page)
@@ -499,9 +481,9 @@ def test_on_a_phone(sign_in, servers):
     assert not ada.run("document.getElementById('nav').checkVisibility()")
 
 
-def test_without_demo_login_a_token_signs_in(processes, start_server, redis, folder):
+def test_without_demo_login_a_token_signs_in(browsers, start_server, redis, folder):
     server = start_server("scribe", kit.env(f"sqlite://{folder}/history.db", redis.url))
-    page = processes(0).open(server.url + "/")
+    page = browsers(0).open(server.url + "/")
     page.click("[data-account=ada]")
     page.wait("!document.getElementById('token-form').hidden")
     page.type("#token", kit.token("zoe"))

@@ -10,7 +10,6 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
-from browser import Browser
 from harness.process import until
 from pydicom.uid import generate_uid
 from vault_kit import vault  # noqa: F401
@@ -25,15 +24,6 @@ for (const kind of ['securitypolicyviolation', 'error', 'unhandledrejection'])
     `${kind} ${e.violatedDirective || ''} ${e.blockedURI || ''} ${e.message || e.reason || ''}`));
 window.drops = 0;
 window.addEventListener('drop', () => { window.drops += 1; });"""
-
-
-@pytest.fixture(scope="module")
-def chromium(run_folder):
-    folder = run_folder / "vault-browser"
-    folder.mkdir()
-    browser = Browser(folder)
-    yield browser
-    browser.close()
 
 
 class Person:
@@ -142,12 +132,12 @@ class Person:
 
 
 @pytest.fixture
-def visit(chromium, vault):
+def visit(browsers, vault):
     """visit(): somebody at the vault's page. In the end nothing went wrong that nobody saw."""
     people = []
 
     def come():
-        people.append(Person(chromium, vault))
+        people.append(Person(browsers(0), vault))
         return people[-1]
 
     vault.start()
