@@ -195,9 +195,12 @@ help:
 	@echo 'make install     PREFIX=/usr/local, DESTDIR='
 	@echo 'make clean'
 
+# After set-up, as it brings the compiler and the libraries that pkg-config is asked for.
+compiled = @$(MAKE) --no-print-directory -j$(shell nproc) $(if $(V),,-s)
+
 demo:
 	@tests/setup.sh demo
-	@$(MAKE) --no-print-directory -j2 all
+	$(compiled) all
 	@exec tests/demo/demo $(if $(ONCE),--once)
 
 test:
@@ -216,15 +219,16 @@ fuzz:
 	@tests/setup.sh fuzz
 	@tests/fuzz/run.sh $(or $(SECONDS),10)
 
-bench-scribe bench-hub bench-vault bench-portal: bench-%: all load-programs
+bench-scribe bench-hub bench-vault bench-portal: bench-%:
 	@tests/setup.sh demo
 	@$(if $(filter portal,$*),tests/setup.sh bench-portal)
+	$(compiled) all load-programs
 	@PYTHONPATH=tests VARIANT=release python3 -B -m load.bench_$*
 
-load: all load-programs
-	@tests/setup.sh demo
-	@tests/setup.sh bench-portal
+load:
 	@tests/setup.sh load
+	@tests/setup.sh bench-portal
+	$(compiled) all load-programs
 	@PYTHONPATH=tests VARIANT=release /usr/bin/python3 -B tests/load/load.py
 
 test-chroot:
@@ -253,13 +257,14 @@ clean:
 # `make proof-d1` runs tests/proofs/d1_*/proof.py; `make proofs` all of them, then the report.
 PROOFS := $(patsubst tests/proofs/%/proof.py,%,$(wildcard tests/proofs/*/proof.py))
 PROOF_TARGETS := $(foreach p,$(PROOFS),proof-$(firstword $(subst _, ,$(p))))
-$(PROOF_TARGETS): proof-%: all load-programs proof-programs
+$(PROOF_TARGETS): proof-%:
 	@tests/setup.sh test
+	$(compiled) all load-programs proof-programs
 	@PYTHONPATH=tests:tests/proofs:tests/integration:tests/demo build/venv/bin/python -B \
 	    tests/proofs/$*_*/proof.py
 
 # All are made, then the report; it is what fails when one does not hold.
-proofs: all load-programs proof-programs
+proofs:
 	@tests/setup.sh load
 	@rm -f build/proofs/*.json
 	@for p in $(PROOF_TARGETS); do $(MAKE) --no-print-directory $$p || failed="$$failed $$p"; done; \
