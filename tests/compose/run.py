@@ -232,6 +232,18 @@ def place_order(headers):
         "pickup": "Bakery, 1 Mill Lane", "dropoff": "12 High Street", "fee_cents": 450}, headers)
 
 
+def try_the_keys():
+    """The front page's keys are for it alone, under this machine's name."""
+    here, own = f"{BIND}:8080", {"Sec-Fetch-Site": "same-origin"}
+    asked = [(200, here, own), (200, "localhost:8080", own), (403, here, {}),
+             (403, here, {"Sec-Fetch-Site": "cross-site"}), (403, "demo.example:8080", own),
+             (403, "localhost.example:8080", own), (403, "127.0.0.1.example:8080", own)]
+    for name in ("vault", "fault"):
+        for status, host, headers in asked:
+            reply = tour.request("GET", f"{FRONT}{name}-key.json", headers={"Host": host, **headers})
+            check(reply.status == status, f"{status} for {host} {headers}, not {reply.status}")
+
+
 def try_the_page():
     """Every button of the front page, in a browser; each line of what it says holds."""
     shutil.rmtree(BUILD / "browser", ignore_errors=True)
@@ -306,7 +318,8 @@ def main():
             start("scribe-a")
             wait_until(lambda: is_healthy("scribe-a"), "the killed server is back")
             tour_again()
-            say("The buttons of the front page")
+            say("The front page: its keys, its buttons")
+            try_the_keys()
             try_the_page()
             say("The gateway with a certificate")
             try_tls()

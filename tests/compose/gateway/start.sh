@@ -4,9 +4,7 @@
 set -eu
 config=/tmp/nginx.conf
 cp /etc/gateway/nginx.conf $config
-# The keys that the front page's buttons need.
-printf '{"key": "%s"}\n' "$(cat /secrets/fault/key)" >/tmp/fault-key.json
-printf '{"key": "%s"}\n' "$(cat /secrets/demo/vault.apikey)" >/tmp/vault-key.json
+bash /etc/gateway/keys.sh /secrets /tmp
 if [ -s /tls/fullchain.pem ]; then
     sed -i -e 's/\(listen [0-9]*\);/\1 ssl;/' -e 's/# with TLS: //' $config
 fi
