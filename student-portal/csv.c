@@ -131,11 +131,19 @@ static void separate(struct strbuf *out)
         strbuf_addch(out, ',');
 }
 
+/* Spreadsheets take the signs of full width (U+FF1D and so on) for the same. */
+static bool is_formula(const char *text)
+{
+    if (strncmp(text, "\xEF\xBC", 2) == 0)
+        return text[2] && strchr("\x9D\x8B\x8D\xA0", text[2]);
+    return *text && strchr("=+-@\t\r\n", *text);
+}
+
 void csv_put(struct strbuf *out, const char *text)
 {
     separate(out);
     strbuf_addch(out, '"');
-    if (*text && strchr("=+-@\t\r", *text))
+    if (is_formula(text))
         strbuf_addch(out, '\'');
     for (; *text; text++) {
         if (*text == '"')

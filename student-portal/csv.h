@@ -33,8 +33,8 @@ bool csv_next(struct csv *csv);
 const char *csv_field(const struct csv *csv, size_t i);
 
 /* Append a field in quotes, and a comma before it when `out` does not end a line. A text that a
- * spreadsheet would take for a formula (it begins with = + - @, a tab or CR) gets an apostrophe in
- * front (OWASP, CSV injection). */
+ * spreadsheet would take for a formula (it begins with = + - @, also of full width, a tab, CR or
+ * LF) gets an apostrophe in front (OWASP, CSV injection). */
 void csv_put(struct strbuf *out, const char *text);
 void csv_put_number(struct strbuf *out, long long number);
 void csv_end(struct strbuf *out); /* the record: CRLF */
