@@ -1,7 +1,7 @@
 /* Logins that fail are slowed: per account from one address, per account from anywhere, and per
- * address. A campus behind one address is not locked out by one bad student: an account that has
- * logged in from there before is not held to the address' failures, and others wait seconds. Kept
- * in this process, so that it holds when Redis is down. Any thread. */
+ * address (of IPv6: per /64). A campus behind one address is not locked out by one bad student: an
+ * account that has logged in from there before is not held to the address' failures, and others
+ * wait seconds. Kept in this process, so that it holds when Redis is down. Any thread. */
 #pragma once
 #include "status.h"
 #include <stdint.h>

@@ -48,6 +48,22 @@ static void others_are_not_slowed(void **state)
     throttle_free(t);
 }
 
+/* Whoever has one address of IPv6 has 2^64. */
+static void addresses_of_one_network_are_one(void **state)
+{
+    (void)state;
+    struct throttle *t = throttle_new();
+    char address[64];
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(address, sizeof(address), "2001:db8:1:2:%x::%x", i, 7 * i + 1);
+        assert_int_equal(wait_s(t, "ana", address, T0), 0);
+    }
+    assert_int_equal(wait_s(t, "ana", "2001:db8:1:2:ffff::1", T0), 1);
+    assert_int_equal(wait_s(t, "ana", "2001:db8:1:3:ffff::1", T0), 0);
+    assert_int_equal(wait_s(t, "ben", "2001:db8:1:2:ffff::1", T0), 0);
+    throttle_free(t);
+}
+
 static void an_account_from_many_addresses(void **state)
 {
     (void)state;
@@ -148,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(delay_grows_and_ends),
         cmocka_unit_test(others_are_not_slowed),
+        cmocka_unit_test(addresses_of_one_network_are_one),
         cmocka_unit_test(an_account_from_many_addresses),
         cmocka_unit_test(an_address_that_tries_many_accounts),
         cmocka_unit_test(a_campus_logs_in),
