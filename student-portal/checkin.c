@@ -89,7 +89,8 @@ static enum status reply_outcome(struct http_request *req, const struct check_in
 
 enum status post_check_in(struct http_request *req)
 {
-    struct check_in attempt = {.student = caller(req)->id, .changes = CHANGES_INIT};
+    struct check_in attempt = {
+        .account = caller(req)->account, .by = audit_actor(req), .changes = CHANGES_INIT};
     enum status st = session_param(req, &attempt.session);
     if (!st)
         st = http_body_take(req, "{s:s !}", "code", &attempt.code);

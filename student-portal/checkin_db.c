@@ -119,7 +119,7 @@ static enum status read_mark(struct db_conn *c, struct check_in *attempt)
     enum status st = db_query(c,
                               "SELECT mark, marked_by = student_id FROM attendance"
                               " WHERE session_id = ? AND student_id = ?",
-                              SQL(SQL_I64(attempt->session), SQL_I64(attempt->student)), &rows);
+                              SQL(SQL_I64(attempt->session), SQL_I64(attempt->by.id)), &rows);
     if (!st && !db_next(rows))
         st = STATUS_NOT_FOUND;
     if (!st) {
@@ -135,7 +135,7 @@ static enum status read_failures(struct db_conn *c, const struct check_in *attem
     *out = 0;
     enum status st = sql_number(
         c, "SELECT failures FROM check_in_failures WHERE session_id = ? AND student_id = ?",
-        SQL(SQL_I64(attempt->session), SQL_I64(attempt->student)), out);
+        SQL(SQL_I64(attempt->session), SQL_I64(attempt->by.id)), out);
     return st == STATUS_NOT_FOUND ? STATUS_OK : st;
 }
 
@@ -144,7 +144,18 @@ static enum status count_failure(struct db_conn *c, const struct check_in *attem
     return db_exec(c,
                    "INSERT INTO check_in_failures (session_id, student_id, failures)"
                    " VALUES (?, ?, 1) ON DUPLICATE KEY UPDATE failures = failures + 1",
-                   SQL(SQL_I64(attempt->session), SQL_I64(attempt->student)), NULL);
+                   SQL(SQL_I64(attempt->session), SQL_I64(attempt->by.id)), NULL);
+}
+
+static enum status write_mark(struct db_conn *c, struct check_in *attempt)
+{
+    char subject[ACCOUNT_MAX + 8], detail[64];
+    const struct mark_entry entry = {"", attempt->mark, attempt->by.id};
+    enum status st = marks_write(c, attempt->session, &entry, 1, attempt->by.id, &attempt->changes);
+    snprintf(subject, sizeof(subject), "user:%s", attempt->account);
+    snprintf(detail, sizeof(detail), "session %" PRId64 ": %s", attempt->session,
+             mark_name(attempt->mark));
+    return st ? st : audit_add(c, &attempt->by, "check-in", subject, detail);
 }
 
 static enum status try_code(struct db_conn *c, struct check_in *attempt)
@@ -165,15 +176,14 @@ static enum status try_code(struct db_conn *c, struct check_in *attempt)
     if (attempt->outcome != CHECK_IN_DONE)
         return STATUS_OK;
     attempt->mark = check_in_mark(wall.starts_ms, wall.now_ms);
-    const struct mark_entry entry = {"", attempt->mark, attempt->student};
-    return marks_write(c, attempt->session, &entry, 1, attempt->student, &attempt->changes);
+    return write_mark(c, attempt);
 }
 
 static enum status try_all(struct db_conn *c, void *ctx)
 {
     struct check_in *attempt = ctx;
     changes_reset(&attempt->changes);
-    enum status st = lock_student(c, attempt->student);
+    enum status st = lock_student(c, attempt->by.id);
     if (!st)
         st = read_mark(c, attempt);
     return st == STATUS_NOT_FOUND ? try_code(c, attempt) : st;

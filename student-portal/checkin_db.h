@@ -19,8 +19,9 @@ enum status check_in_open(struct db *db, int64_t session, int64_t minutes,
 enum status check_in_close(struct db *db, int64_t session, const struct audit_actor *by);
 
 struct check_in {
-    int64_t session, student;
-    const char *code;
+    int64_t session;
+    const char *code, *account; /* the student's */
+    struct audit_actor by;      /* the student */
     enum {
         CHECK_IN_DONE,
         CHECK_IN_ALREADY, /* by the student before: nothing has changed */

@@ -82,6 +82,9 @@ def test_from_the_wall_to_the_page(world, session):
     assert (reply.status_code, reply.json()) == (200, {"session": str(session), "mark": "present"})
     assert row(world, session, 1) == ["present", "1"]
     assert wall(frank, session)["checked_in"] == 1
+    assert world.sql("SELECT actor_id, subject, detail, address FROM audit_log WHERE action ="
+                     " 'check-in' ORDER BY id DESC LIMIT 1").rstrip("\n").split("\t") == [
+                         "1", "user:ana", f"session {session}: present", "127.0.0.1"]
     assert ana.get("/me/check-ins").json() == {"sessions": []}
     course = next(c for c in ana.get("/me/attendance").json()["courses"] if c["course"] == "cs101")
     assert {s["session"]: s["mark"] for s in course["sessions"]}[str(session)] == "present"
@@ -151,7 +154,9 @@ def test_a_second_time_changes_nothing_and_a_teachers_mark_stays(world, session)
     world.sql(f"UPDATE class_sessions SET starts_at = UTC_TIMESTAMP() - INTERVAL 1 HOUR"
               f" WHERE id = {session}")
     generation = world.sql("SELECT attendance_gen FROM users WHERE id = 1")
+    lines = world.sql("SELECT COUNT(*) FROM audit_log")
     again = check_in(ana, session, "anything")
+    assert world.sql("SELECT COUNT(*) FROM audit_log") == lines
     assert (again.status_code, again.json()["mark"]) == (200, "present")
     assert world.sql("SELECT attendance_gen FROM users WHERE id = 1") == generation
     assert frank.mark(session, "ben", "absent").status_code == 200

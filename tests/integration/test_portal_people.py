@@ -143,16 +143,21 @@ def test_the_log_comes_newest_first_in_pages(alma):
 
 
 def test_the_log_is_append_only(world, alma):
-    """Whoever has the server's own connection can add to it, and no more."""
+    """No statement on its rows from the server's own connection can do more than add to it."""
     assert alma.patch("/users/ana", json={"name": "Ana Alvarez"}).status_code == 200
+    before, columns = log(alma), "id, at, actor_id, action, subject, detail, address"
+    row = f"SELECT {columns} FROM audit_log l WHERE id = {before[0]['id']}"
     connection = world.connection()
     with connection.cursor() as cursor:
         for statement in ("DELETE FROM audit_log", "UPDATE audit_log SET detail = ''",
-                          f"DELETE FROM audit_log WHERE id = {log(alma)[0]['id']}"):
-            with pytest.raises(pymysql.err.OperationalError, match="append-only"):
+                          f"DELETE FROM audit_log WHERE id = {before[0]['id']}",
+                          f"REPLACE INTO audit_log ({columns}) {row}", "TRUNCATE audit_log",
+                          f"INSERT INTO audit_log ({columns}) {row} ON DUPLICATE KEY UPDATE at = NOW()",
+                          "DROP TABLE audit_log"):
+            with pytest.raises(pymysql.err.MySQLError, match="append-only|foreign key constraint"):
                 cursor.execute(statement)
     connection.close()
-    assert log(alma)
+    assert log(alma) == before
 
 
 def test_what_is_refused_leaves_no_line(world, alma):
