@@ -2,7 +2,7 @@
 #pragma once
 #include "router.h"
 
-http_handler post_login, post_logout, get_me;                   /* login.c */
+http_handler post_login, post_logout, post_password, get_me;    /* login.c */
 http_handler get_own_attendance, get_own_course;                /* student.c */
 http_handler get_own_check_ins, post_check_in;                  /* checkin.c */
 http_handler get_check_in, put_check_in, delete_check_in;       /* checkin.c */

@@ -3,6 +3,7 @@
 #include "handlers.h"
 #include "log.h"
 #include "password.h"
+#include "people_db.h"
 #include "portal.h"
 #include "secret.h"
 #include "user_view.h"
@@ -29,13 +30,27 @@ static void attempt_free(void *state)
     free(a);
 }
 
-/* What the request still holds of the password goes before its memory does. */
-static void wipe_body(struct http_request *req, const char *password)
+static void wipe(const void *bytes, size_t len)
+{
+    secret_wipe((void *)(uintptr_t)bytes, len);
+}
+
+/* What the request still holds of a password goes before its memory does. */
+static void wipe_password(struct http_request *req, const char *password)
 {
     size_t len;
     const uint8_t *body = http_body(req, &len);
-    secret_wipe((void *)(uintptr_t)body, len);
-    secret_wipe((void *)(uintptr_t)password, strlen(password));
+    wipe(body, len);
+    wipe(password, strlen(password));
+}
+
+static enum status need_redis(struct http_request *req)
+{
+    struct strbuf why = STRBUF_INIT;
+    bool up = redis_health(portal.redis, &why);
+    strbuf_release(&why);
+    return up ? STATUS_OK
+              : http_fail(req, STATUS_UNAVAILABLE, "no logins while the session store is down");
 }
 
 static enum status read_credentials(struct http_request *req, struct attempt *a)
@@ -51,17 +66,17 @@ static enum status read_credentials(struct http_request *req, struct attempt *a)
         snprintf(a->account, sizeof(a->account), "%s", account);
         snprintf(a->password, sizeof(a->password), "%s", password);
         snprintf(a->address, sizeof(a->address), "%s", http_client_ip(req));
-        wipe_body(req, password);
+        wipe_password(req, password);
     }
     return st;
 }
 
-static enum status admit_attempt(struct http_request *req, struct attempt *a)
+static enum status admit_attempt(struct http_request *req, const char *account)
 {
     unsigned wait_s;
     char seconds[16];
     enum status st =
-        throttle_admit(portal.throttle, a->account, a->address, clock_mono_ms(), &wait_s);
+        throttle_admit(portal.throttle, account, http_client_ip(req), clock_mono_ms(), &wait_s);
     if (!st)
         return st;
     snprintf(seconds, sizeof(seconds), "%u", wait_s);
@@ -105,40 +120,51 @@ static enum status log_in(struct http_request *req, const struct user *user)
     return http_reply_json(req, 200, me_json(user, csrf));
 }
 
+/* On the hashing pool, of an attempt that was admitted. */
+static enum status verify(struct http_request *req, const char *account, const char *hash,
+                          const char *password)
+{
+    const char *address = http_client_ip(req);
+    enum status st = password_verify(hash, password, strlen(password));
+    if (st == STATUS_UNAUTHENTICATED) {
+        log_warn("password_refused", F("account", account), F("address", address));
+        throttle_failed(portal.throttle, account, address, clock_mono_ms());
+    } else if (st) {
+        throttle_refund(portal.throttle, account, address);
+    } else {
+        throttle_verified(portal.throttle, account, address);
+    }
+    return st;
+}
+
 /* On the hashing pool. */
 static enum status check_password(struct http_request *req)
 {
     struct attempt *a = http_state(req);
     const char *hash = a->hash[0] && !a->user.disabled ? a->hash : NULL;
-    enum status st = password_verify(hash, a->password, strlen(a->password));
-    a->looked_at = st != STATUS_OVERLOADED;
+    enum status st = verify(req, a->account, hash, a->password);
+    a->looked_at = true;
     if (st == STATUS_UNAUTHENTICATED) {
-        log_warn("login_refused", F("account", (const char *)a->account),
-                 F("address", (const char *)a->address));
-        throttle_failed(portal.throttle, a->account, a->address, clock_mono_ms());
         http_set_header(req, "WWW-Authenticate", "Cookie");
         return http_fail(req, st, "account or password is wrong");
     }
     if (st)
         return st;
-    throttle_verified(portal.throttle, a->account, a->address);
     upgrade_hash(a);
     return log_in(req, &a->user);
 }
 
 enum status post_login(struct http_request *req)
 {
-    struct strbuf why = STRBUF_INIT;
-    bool up = redis_health(portal.redis, &why);
-    strbuf_release(&why);
-    if (!up)
-        return http_fail(req, STATUS_UNAVAILABLE, "no logins while the session store is down");
+    enum status st = need_redis(req);
+    if (st)
+        return st;
     struct attempt *a = xcalloc(1, sizeof(*a));
     a->looked_at = true; /* not counted yet: nothing to take back */
     http_set_state(req, a, attempt_free);
-    enum status st = read_credentials(req, a);
+    st = read_credentials(req, a);
     if (!st)
-        st = admit_attempt(req, a);
+        st = admit_attempt(req, a->account);
     if (st)
         return st;
     a->looked_at = false;
@@ -154,11 +180,9 @@ enum status post_logout(struct http_request *req)
 {
     char id[SESSION_ID_SIZE];
     bool found;
-    struct user user;
     struct changes changes = CHANGES_INIT;
-    enum status st = users_change(portal.db, caller(req)->account, 0, -1, &user, &changes);
-    invalidation_publish(portal.invalidation, &changes);
-    changes_release(&changes);
+    enum status st = users_end_sessions(portal.db, caller(req)->id, &changes);
+    portal_publish(st, &changes);
     if (st)
         return st;
     if (auth_session_id(req, id, &found) == STATUS_OK && found)
@@ -166,6 +190,77 @@ enum status post_logout(struct http_request *req)
     secret_wipe(id, sizeof(id));
     auth_set_cookie(req, NULL);
     return http_reply(req, 204, NULL, NULL, 0);
+}
+
+/* --- one's own password ----------------------------------------------------------------------- */
+
+static enum status read_passwords(struct http_request *req, const char **old, const char **fresh)
+{
+    enum status st = http_body_take(req, "{s:s, s:s !}", "old", old, "new", fresh);
+    if (!st && (strlen(*old) > PASSWORD_MAX || strlen(*fresh) < PASSWORD_MIN ||
+                strlen(*fresh) > PASSWORD_MAX))
+        st = http_fail(req, STATUS_UNPROCESSABLE, "new is a password of %d to %d bytes",
+                       PASSWORD_MIN, PASSWORD_MAX);
+    return st;
+}
+
+/* It ends every session, and so begins a new one here. */
+static enum status replace_password(struct http_request *req, const char *hash)
+{
+    struct user user = *caller(req);
+    struct person_change change = {.account = user.account,
+                                   .disabled = -1,
+                                   .session_gen = user.session_gen,
+                                   .by = audit_actor(req),
+                                   .password = hash,
+                                   .changes = CHANGES_INIT};
+    enum status st = person_change(portal.db, &change);
+    portal_publish(st, &change.changes);
+    if (st)
+        return st == STATUS_NOT_FOUND ? STATUS_UNAUTHENTICATED : st;
+    user.session_gen++;
+    st = log_in(req, &user);
+    return st ? http_fail(req, st, "the password was changed; log in with it") : STATUS_OK;
+}
+
+static enum status check_old(struct http_request *req, const char *old)
+{
+    char hash[PASSWORD_HASH_SIZE];
+    const char *account = caller(req)->account;
+    struct user user;
+    enum status st = users_find(portal.db, account, &user, hash);
+    if (!st)
+        st = admit_attempt(req, account);
+    if (!st)
+        st = verify(req, account, hash, old);
+    return st == STATUS_UNAUTHENTICATED
+               ? http_fail(req, STATUS_FORBIDDEN, "old is not your password")
+               : st;
+}
+
+/* On the hashing pool. */
+static enum status check_and_replace(struct http_request *req)
+{
+    char hash[PASSWORD_HASH_SIZE];
+    const char *old = "", *fresh = "";
+    enum status st = read_passwords(req, &old, &fresh);
+    if (!st)
+        st = check_old(req, old);
+    if (!st)
+        st = password_hash(fresh, strlen(fresh), hash);
+    wipe_password(req, old);
+    wipe(fresh, strlen(fresh));
+    return st ? st : replace_password(req, hash);
+}
+
+/* What is refused needs no hash. */
+enum status post_password(struct http_request *req)
+{
+    const char *old, *fresh;
+    enum status st = need_redis(req);
+    if (!st)
+        st = read_passwords(req, &old, &fresh);
+    return st ? st : http_continue(req, portal.hashing, check_and_replace);
 }
 
 enum status get_me(struct http_request *req)

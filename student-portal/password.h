@@ -10,6 +10,7 @@ enum {
     PASSWORD_M_KIB = 19456,
     PASSWORD_T = 2,
     PASSWORD_P = 1,
+    PASSWORD_MIN = 10,       /* bytes of a new password */
     PASSWORD_MAX = 256,      /* bytes of a password */
     PASSWORD_HASH_SIZE = 129 /* of the stored text, with NUL */
 };

@@ -115,7 +115,7 @@ static enum status note_change(struct db_conn *c, const struct person_change *ch
 {
     char detail[128];
     if (change->password)
-        return note(c, change, "user.password-reset", "");
+        return note(c, change, change->session_gen ? "user.password" : "user.password-reset", "");
     snprintf(detail, sizeof(detail), "%s%s%s%s", change->name ? "name " : "",
              change->role ? role_name(change->role) : "", change->role ? " " : "",
              change->disabled < 0 ? ""
@@ -130,8 +130,9 @@ static enum status apply(struct db_conn *c, void *ctx)
     struct person_change *change = ctx;
     int64_t id;
     changes_reset(&change->changes);
-    enum status st = sql_number(c, "SELECT id FROM users WHERE account = ? FOR UPDATE",
-                                SQL(SQL_TEXT(change->account)), &id);
+    enum status st =
+        sql_number(c, "SELECT id FROM users WHERE account = ? AND ? IN (0, session_gen) FOR UPDATE",
+                   SQL(SQL_TEXT(change->account), SQL_I64(change->session_gen)), &id);
     if (!st)
         st = check_role(c, change);
     if (!st)

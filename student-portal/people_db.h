@@ -24,12 +24,13 @@ struct person_change {
     roles role;           /* 0 leaves it */
     int disabled;         /* -1 leaves it */
     const char *password; /* stored form; NULL leaves it */
+    int64_t session_gen;  /* what theirs must still be; 0: whatever */
     struct audit_actor by;
     struct user user;       /* out */
     struct changes changes; /* out */
 };
 /* All members but `disabled` are given. CONFLICT: the account is taken. */
 enum status person_create(struct db *db, struct person_change *change);
-/* NOT_FOUND; CONFLICT: a teacher of courses cannot stop being one. Ends their sessions when role,
- * standing or password change. */
+/* NOT_FOUND, also when their session_gen has moved on; CONFLICT: a teacher of courses cannot stop
+ * being one. Ends their sessions when role, standing or password change. */
 enum status person_change(struct db *db, struct person_change *change);

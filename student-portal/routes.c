@@ -20,6 +20,7 @@ const struct route portal_routes[] = {
 
     {POST, "/login", ANYONE, NULL, BLOCKING, post_login, NULL},
     {POST, "/logout", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, post_logout, NULL},
+    {POST, "/password", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, post_password, NULL},
     {GET, "/me", STUDENT | FACULTY | ADMIN, SELF, BLOCKING, get_me, NULL},
 
     {GET, "/me/attendance", STUDENT, SELF, INLINE_OR_POOL, get_own_attendance, NULL},

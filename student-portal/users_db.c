@@ -78,39 +78,24 @@ enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
     return st;
 }
 
-struct user_change {
-    const char *account;
-    roles role;
-    int disabled;
-    struct user *user;
+struct ending {
+    int64_t id;
     struct changes *changes;
 };
 
-static enum status change_user(struct db_conn *c, void *ctx)
+static enum status end_sessions(struct db_conn *c, void *ctx)
 {
-    const struct user_change *change = ctx;
-    const char *role = role_name(change->role);
-    enum status st =
-        db_exec(c,
-                "UPDATE users SET role = COALESCE(?, role), disabled = COALESCE(?, disabled),"
-                " session_gen = session_gen + 1 WHERE account = ?",
-                SQL(SQL_TEXT(role), change->disabled < 0 ? SQL_NULL : SQL_I64(change->disabled),
-                    SQL_TEXT(change->account)),
-                NULL);
-    if (!st)
-        st = one_user(c, "SELECT " COLUMNS " FROM users WHERE account = ?",
-                      SQL_TEXT(change->account), change->user, NULL);
-    changes_reset(change->changes);
-    if (!st)
-        st = changes_add(c, change->user->id, change->changes);
-    return st;
+    const struct ending *ending = ctx;
+    changes_reset(ending->changes);
+    enum status st = db_exec(c, "UPDATE users SET session_gen = session_gen + 1 WHERE id = ?",
+                             SQL(SQL_I64(ending->id)), NULL);
+    return st ? st : changes_add(c, ending->id, ending->changes);
 }
 
-enum status users_change(struct db *db, const char *account, roles role, int disabled,
-                         struct user *user, struct changes *changes)
+enum status users_end_sessions(struct db *db, int64_t id, struct changes *changes)
 {
-    struct user_change change = {account, role, disabled, user, changes};
-    return db_transaction(db, change_user, &change);
+    struct ending ending = {id, changes};
+    return db_transaction(db, end_sessions, &ending);
 }
 
 enum status users_rehash(struct db *db, int64_t id, const char *from, const char *to)

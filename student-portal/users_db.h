@@ -24,9 +24,7 @@ enum status users_get_many(struct db *db, const int64_t *ids, size_t n,
       "gen"
 void users_read(const struct db_rows *rows, unsigned i, struct user *out);
 
-/* Change role or standing (`role` 0 and `disabled` -1 leave them), end every session from the next
- * request on, and read the outcome into *user. NOT_FOUND. */
-enum status users_change(struct db *db, const char *account, roles role, int disabled,
-                         struct user *user, struct changes *changes);
+/* End every session of a user from the next request on. */
+enum status users_end_sessions(struct db *db, int64_t id, struct changes *changes);
 /* Replace the hash `from`, unless the password was changed meanwhile. */
 enum status users_rehash(struct db *db, int64_t id, const char *from, const char *to);

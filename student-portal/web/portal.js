@@ -1,7 +1,7 @@
 // Login, and which page stands at which address. The pages show what the API allows; every check
 // is the server's.
 
-import { $, api, attempt, element, say, setCsrf } from "/ui.js";
+import { $, api, attempt, element, field, form, panel, say, setCsrf } from "/ui.js";
 import * as student from "/student.js";
 import * as faculty from "/faculty.js";
 import * as admin from "/admin.js";
@@ -24,6 +24,7 @@ const PAGES = [
   [/^#\/all-courses$/, admin.courses],
   [/^#\/import$/, admin.imports],
   [/^#\/audit$/, admin.audit],
+  [/^#\/password$/, password],
 ];
 
 let me = null;
@@ -35,8 +36,20 @@ function show(title, ...nodes) {
 
 function showNav() {
   const here = location.hash || "#/";
-  $("nav").replaceChildren(...NAV[me.role].map(([href, text]) =>
+  $("nav").replaceChildren(...[...NAV[me.role], ["#/password", "Password"]].map(([href, text]) =>
     element("a", { href, "aria-current": here === href ? "page" : null }, text)));
+}
+
+function password(show) {
+  const input = (attributes) =>
+    element("input", { type: "password", maxlength: 256, required: true, ...attributes });
+  show("Password", element("h1", null, "Password"), panel("Change your password", form(async (body, f) => {
+    setCsrf((await api("POST", "/password", body)).csrf_token);
+    f.reset();
+    say("Your password was changed, and your other devices are logged out.");
+  }, field("Old password", input({ name: "old", autocomplete: "current-password" })),
+  field("New password", input({ name: "new", autocomplete: "new-password", minlength: 10 })),
+  element("button", null, "Change"))));
 }
 
 async function route() {

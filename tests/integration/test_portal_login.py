@@ -244,6 +244,69 @@ def test_users_by_pages(world):
         problem(alma.get(f"/users?{query}"), 400, "bad-request")
 
 
+# --- one's own password ----------------------------------------------------------------------
+
+
+def change(client, old, new):
+    reply = client.post("/password", json={"old": old, "new": new})
+    if reply.status_code == 200:
+        client.headers["X-CSRF-Token"] = reply.json()["csrf_token"]
+    return reply
+
+
+def test_a_new_password_ends_the_old_one_and_every_other_session(world):
+    dan, elsewhere = world.client("dan"), world.client("dan")
+    before = dan.cookies["session"]
+    reply = change(dan, PASSWORD, "another-pässword")
+    assert reply.status_code == 200 and dan.cookies["session"] != before
+    assert reply.json() == dan.get("/me").json()
+    assert dan.post("/password", json={}).status_code == 422  # the new token counts
+    late = world.client()
+    late.cookies.set("session", before)
+    assert late.get("/me").status_code == 401 and elsewhere.get("/me").status_code == 401
+    assert world.client().login("dan").status_code == 401
+    assert world.client().login("dan", "another-pässword").status_code == 200
+    assert world.sql("SELECT a.account, l.action, l.subject, l.detail FROM audit_log l JOIN users a"
+                     " ON a.id = l.actor_id ORDER BY l.id DESC LIMIT 1").rstrip("\n").split("\t") == [
+                         "dan", "user.password", "user:dan", ""]
+    assert "another-p" not in world.server.log_text()
+    assert change(dan, "another-pässword", PASSWORD).status_code == 200
+
+
+def test_a_new_password_wants_the_old_one(world):
+    """Whoever finds a browser logged in cannot take the account, nor try many passwords."""
+    cara = world.visitor("cara")
+    hash = world.sql("SELECT password_hash, session_gen FROM users WHERE account = 'cara'")
+    for old, new in ((PASSWORD, "x" * 9), (PASSWORD, "x" * 257), ("x" * 257, "x" * 10), (PASSWORD, ""),
+                     (1, "x" * 10), (PASSWORD, None)):
+        problem(change(cara, old, new), 422, "unprocessable")
+    outcomes = [change(cara, "wrong", "x" * 10).status_code for _ in range(6)]
+    assert outcomes == [403] * 5 + [429]
+    problem(world.client().login("cara"), 429, "rate-limited")
+    assert world.sql("SELECT password_hash, session_gen FROM users WHERE account = 'cara'") == hash
+    assert cara.get("/me").status_code == 200
+
+
+def test_a_reset_wins_over_a_change_under_way(world):
+    """The old password was looked at before the reset, and the row changes after it."""
+    fay, lock = world.visitor("fay"), world.connection()
+    lock.begin()
+    cursor = lock.cursor()
+    cursor.execute("UPDATE users SET session_gen = session_gen + 1 WHERE account = 'fay'")
+
+    def waits():
+        cursor.execute("SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_state = 'LOCK WAIT'")
+        return cursor.fetchone()[0]
+
+    with ThreadPoolExecutor(1) as pool:
+        changed = pool.submit(change, fay, PASSWORD, "x" * 10)
+        until(waits, 30, "the change waits", interval=0.15)
+        lock.commit()
+        problem(changed.result(), 401, "unauthenticated")
+    lock.close()
+    assert world.client().login("fay").status_code == 200
+
+
 # --- CSRF -----------------------------------------------------------------------------------
 
 
@@ -329,6 +392,24 @@ def test_failed_logins_are_slowed(world):
     for _ in range(4):  # a success has wiped the slate
         assert world.client().login("aldo", "wrong").status_code == 401
     assert world.client().login("aldo").status_code == 200
+
+
+def test_no_other_address_can_be_pretended(world):
+    """Neither to a server that trusts nobody, nor past the hop that a trusted proxy wrote."""
+    behind = world.another(TRUSTED_PROXIES="127.0.0.1")
+    try:
+        for url, hops in ((world.url, "203.0.113.{n}"), (behind.url, "203.0.113.{n}, 198.51.100.7")):
+            codes = [world.client(url=url).post(
+                "/login", json={"account": "alma", "password": "wrong"},
+                headers={"X-Forwarded-For": hops.format(n=n), "X-Real-IP": f"203.0.113.{n}",
+                         "Forwarded": f"for=203.0.113.{n}"}).status_code for n in range(6)]
+            assert codes == [401] * 5 + [429]
+        # The control: what the proxy itself says does count.
+        elsewhere = world.client(url=behind.url)
+        elsewhere.headers["X-Forwarded-For"] = "198.51.100.8"
+        assert elsewhere.login("alma").status_code == 200
+    finally:
+        assert behind.stop() == 0
 
 
 def test_guesses_at_the_same_moment_do_not_slip_by(world):

@@ -91,6 +91,20 @@ def test_log_in_and_out(world, open_page):
     page.wait("!document.getElementById('login').hidden")
 
 
+def test_a_person_changes_the_password(world, open_page):
+    page = open_page("dan", "#/password")
+    has(page, "Change your password")
+    for old, outcome in (("wrong", "old is not your password"), (PASSWORD, "was changed")):
+        page.run("document.querySelector('#view form')?.reset()")
+        fill(page, old=old, new="another-password")
+        press(page, "Change")
+        has(page, outcome, "#message")
+    assert world.client().login("dan").status_code == 401
+    fill(page, old="another-password", new=PASSWORD)  # the page has the new session's token
+    press(page, "Change")
+    until(lambda: world.client().login("dan").status_code == 200, 20, "the old one again")
+
+
 def test_a_student_sees_attendance_and_checks_in(world, open_page):
     world.sql("INSERT INTO class_sessions (id, course_id, starts_at) VALUES (70, 1, UTC_TIMESTAMP())")
     frank = world.visitor("frank")
@@ -277,7 +291,7 @@ CONTRAST = """(() => {
 
 
 @pytest.mark.parametrize("who, place, text", [
-    ("ana", "", "Linear Algebra"), ("frank", "#/courses/cs101/sessions/4", "Ben Brandt"),
+    ("ana", "", "Linear Algebra"), ("ana", "#/password", "Old password"), ("frank", "#/courses/cs101/sessions/4", "Ben Brandt"),
     ("frank", "#/courses/cs101", "New session"), ("alma", "#/people", "cara"),
     ("alma", "#/audit", "Newest first"), ("alma", "#/import", "A CSV file")])
 def test_everything_has_a_name_contrast_and_room(world, open_page, who, place, text):

@@ -63,6 +63,7 @@ EXPECTED = [
     ("GET", "/readyz", "/readyz", None, EVERYBODY),
     ("GET", "/metrics", "/metrics", None, EVERYBODY),
     ("POST", "/login", "/login", {}, dict.fromkeys(CALLERS, 422)),
+    ("POST", "/password", "/password", {}, any_user(422)),
     ("GET", "/me", "/me", None, any_user(200)),
     # Students: their own.
     ("GET", "/me/attendance", "/me/attendance", None, only("ana", 200)),
