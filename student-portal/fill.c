@@ -194,8 +194,9 @@ void fills_run(struct fills *f, struct fill *fills, size_t n)
     if (!st)
         st = load(&w, missing, count);
     store(&w, missing, count, st);
+    bool reconnected = redis_epoch(f->o.redis) != w.epoch;
     for (size_t i = 0; i < n; i++) {
-        if (fills[i].entry)
+        if (fills[i].entry && !reconnected)
             near_put(f->o.near, fills[i].entry, w.stamps[i]);
         strbuf_release(&w.cached[i].body);
     }

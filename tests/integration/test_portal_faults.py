@@ -134,6 +134,25 @@ def test_mariadb_goes_and_comes_back(world, fault):
     assert mark(ana) == "absent"
 
 
+def test_both_stores_go_and_come_back(world):
+    """Nothing is answered that neither can vouch for, not even to who is known."""
+    ana, frank = world.client("ana"), world.client("frank")
+    assert mark(ana) is None and frank.get("/me").status_code == 200
+    world.redis.kill()
+    world.mariadb.kill()
+    until(lambda: ana.get("/me/attendance").status_code == 503, 30, "the loss is noticed")
+    ready(world, 503)
+    for reply in (ana.get("/me/attendance"), ana.get("/me"), frank.mark(6, "ana", "late"),
+                  world.client().login("ben")):
+        problem(reply, 503, "unavailable")
+    assert world.client().get("/me").status_code == 401
+    world.redis.start()
+    world.mariadb.start()
+    ready(world)
+    set_mark(world, "late")
+    assert mark(world.client("ana")) == "late"
+
+
 def test_what_was_acknowledged_before_a_crash_is_there(world):
     frank = world.client("frank")
     for session in range(1, 7):

@@ -207,6 +207,22 @@ def test_a_mark_that_cannot_be_told(world):
         assert second.stop() == 0
 
 
+def test_a_fill_that_outlives_its_connection_is_not_kept(world):
+    """An invalidation may have been lost with the connection."""
+    ana, frank, redis = world.visitor("ana"), world.visitor("frank"), world.redis_db()
+    with Held(world) as held:
+        asked = ask(world.url, ana.cookies["session"])
+        until(lambda: held.waiting() == 1, 30, "the fill waits")
+        redis.execute_command("CLIENT", "KILL", "TYPE", "normal")
+        frank.get("/me")  # finds its connection broken
+        until(lambda: "store=redis epoch=2" in world.server.log_text(), 30, "a new connection")
+        held.release()
+        reply, _ = answer_of(asked)
+    assert (reply.status, reply.headers["Cache-Status"]) == (200, "student-portal; fwd=miss")
+    assert redis.hget("portal:attendance:1", "body") is None
+    assert source(ana) == STORED  # nor in memory
+
+
 def test_redis_full(world):
     ana, frank, redis = world.client("ana"), world.client("frank"), world.redis_db()
     assert last_mark(ana) is None
