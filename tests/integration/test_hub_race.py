@@ -123,6 +123,34 @@ def test_capacity_holds_under_its_own_race(mariadb, redis, start_server, folder)
     assert hub.partner(server, "p2").accept(left[0]).status_code == 200
 
 
+def test_capacity_holds_when_next_races_with_itself(server, start_server, mariadb, redis):
+    """Sixteen calls of one partner at once, on two hubs, with orders for all of them: three
+    succeed, again and again."""
+    hubs = [start_server("delivery-hub", {**server.env, "HUB_CAPACITY": 3}) for _ in range(2)]
+    carla = hub.customer(server)
+    for _ in range(16):
+        carla.place()
+    for name in "pa", "pb", "pc":
+        people = [hub.partner(hubs[i % 2], name) for i in range(16)]
+        for p in people:
+            p.get("/orders?limit=1")  # connected
+        codes = []
+
+        def take(p):
+            while (r := p.post("/orders/next")).status_code == 503:  # a long wait for the turn
+                pass
+            codes.append(r.status_code)
+
+        threads = [threading.Thread(target=take, args=(p,)) for p in people]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        assert sorted(codes) == [200] * 3 + [409] * 13
+        for o in people[0].get("/orders?status=assigned").json()["orders"]:
+            people[0].post(f"/orders/{o['id']}/release", json={"fence": o["fence"]})
+
+
 @pytest.mark.parametrize("held", ["order", "partner"])
 def test_a_lock_that_does_not_come(server, mariadb, held):
     """Another transaction sits on the row: past the lock wait the truth is read again."""
