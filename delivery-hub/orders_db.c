@@ -1,6 +1,8 @@
 #include "orders_db.h"
 #include "order_json.h"
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* SYSDATE, not NOW: NOW is the time at which the statement began, which for FOR UPDATE is before
  * the wait for the lock, so that a later transition could carry an earlier time. */
@@ -215,7 +217,9 @@ enum status orders_waiting(struct db_conn *c, int64_t id, int64_t version, bool 
 #define PAGE(index, where)                                                                         \
     SELECT_ORDER "FORCE INDEX (" index ") WHERE " where "id < ? ORDER BY id DESC LIMIT ?"
 
-enum whose { ALL, OF_CUSTOMER, OF_PARTNER };
+/* What a partner is shown of all states is two walks, in one statement: so it is what was committed
+ * at one moment, and an order that is taken or given back meanwhile is in one of them. */
+enum whose { ALL, OF_CUSTOMER, OF_PARTNER, SHOWN_TO_PARTNER };
 
 static const char *const page_sql[][2] = {
     [ALL] = {PAGE("PRIMARY", ""), PAGE("by_status", "status = ? AND ")},
@@ -223,61 +227,61 @@ static const char *const page_sql[][2] = {
                      PAGE("by_customer_status", "customer = ? AND status = ? AND ")},
     [OF_PARTNER] = {PAGE("by_partner", "partner = ? AND "),
                     PAGE("by_partner_status", "partner = ? AND status = ? AND ")},
+    [SHOWN_TO_PARTNER] = {"(" PAGE("by_partner", "partner = ? AND ") ") UNION ALL (" PAGE(
+                              "by_status", "status = 'pending' AND ") ")",
+                          NULL},
 };
-
-static enum status query_page(struct db_conn *c, const struct orders_query *q, enum whose whose,
-                              const enum order_state *status, struct db_rows **out)
-{
-    struct sql_value values[4];
-    size_t n = 0;
-    if (whose != ALL)
-        values[n++] = SQL_TEXT(q->partner ? q->partner : q->who->id);
-    if (status)
-        values[n++] = SQL_TEXT(order_state_name(*status));
-    values[n++] = SQL_I64(q->after);
-    values[n++] = SQL_I64((int64_t)q->limit + 1); /* one more tells whether there are more */
-    return db_query(c, page_sql[whose][status != NULL], values, n, out);
-}
-
-/* Two sorted walks into one. An order that was taken between the two reads is in both. */
-static enum status merge(struct db_rows *mine, struct db_rows *pending, size_t limit,
-                         struct order *out, size_t *n, bool *more)
-{
-    bool a = db_next(mine), b = db_next(pending);
-    enum status st = STATUS_OK;
-    for (*n = 0; !st && *n < limit && (a || b); ++*n) {
-        int64_t id_a = a ? db_i64(mine, 0) : 0, id_b = b ? db_i64(pending, 0) : 0;
-        st = read_order(id_a >= id_b ? mine : pending, &out[*n]);
-        if (id_a >= id_b)
-            a = db_next(mine);
-        if (id_b >= id_a)
-            b = db_next(pending);
-    }
-    *more = a || b;
-    return st;
-}
 
 /* The index that has these orders together. */
 static enum whose whose_orders(const struct orders_query *q)
 {
+    if (q->who->role == PARTNER && !q->status)
+        return SHOWN_TO_PARTNER;
+    if (q->who->role == PARTNER && *q->status == ORDER_PENDING)
+        return ALL;
     if (q->who->role == PARTNER || q->partner)
         return OF_PARTNER;
     return q->who->role == CUSTOMER ? OF_CUSTOMER : ALL;
 }
 
+static enum status query_page(struct db_conn *c, const struct orders_query *q, struct db_rows **out)
+{
+    enum whose whose = whose_orders(q);
+    struct sql_value values[6];
+    size_t n = 0;
+    if (whose != ALL)
+        values[n++] = SQL_TEXT(q->partner ? q->partner : q->who->id);
+    if (q->status)
+        values[n++] = SQL_TEXT(order_state_name(*q->status));
+    for (int walks = whose == SHOWN_TO_PARTNER ? 2 : 1; walks > 0; walks--) {
+        values[n++] = SQL_I64(q->after);
+        values[n++] = SQL_I64((int64_t)q->limit + 1); /* one more tells whether there are more */
+    }
+    return db_query(c, page_sql[whose][q->status != NULL], values, n, out);
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    int64_t id_a = ((const struct order *)a)->id, id_b = ((const struct order *)b)->id;
+    return (id_a < id_b) - (id_a > id_b);
+}
+
 enum status orders_list(struct db_conn *c, const struct orders_query *q, struct order *out,
                         size_t *n, bool *more)
 {
-    static const enum order_state only_pending = ORDER_PENDING;
-    struct db_rows *mine = NULL, *pending = NULL;
-    enum status st = STATUS_OK;
-    if (q->who->role == PARTNER && (!q->status || *q->status == ORDER_PENDING))
-        st = query_page(c, q, ALL, &only_pending, &pending);
-    if (!st)
-        st = query_page(c, q, whose_orders(q), q->status, &mine);
-    if (!st)
-        st = merge(mine, pending, q->limit, out, n, more);
-    db_rows_free(pending);
-    db_rows_free(mine);
+    struct db_rows *rows;
+    size_t room = 2 * (q->limit + 1), found = 0;
+    enum status st = query_page(c, q, &rows);
+    if (st)
+        return st;
+    struct order *orders = xcalloc(room, sizeof(*orders));
+    while (!st && found < room && db_next(rows))
+        st = read_order(rows, &orders[found++]);
+    db_rows_free(rows);
+    qsort(orders, found, sizeof(*orders), newest_first);
+    *more = found > q->limit;
+    *n = *more ? q->limit : found;
+    memcpy(out, orders, *n * sizeof(*orders));
+    free(orders);
     return st;
 }

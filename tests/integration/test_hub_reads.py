@@ -3,6 +3,7 @@ that is not theirs, and with the copies off the answers are the same."""
 
 import random
 import re
+import threading
 import time
 
 import pytest
@@ -415,6 +416,30 @@ def test_one_partners_orders(server):
         assert who.get("/orders?partner=pa").status_code == 403
     for bad in "", "a b", "x" * 65, "%00", "a%00b", "-a":
         assert dora.get(f"/orders?partner={bad}").status_code == 400
+
+
+def test_a_list_is_of_one_moment(server):
+    """Orders that go back and forth between pending and p1 are p1's to see all the time."""
+    carla, p1 = hub.customer(server), hub.partner(server)
+    orders = [carla.place() for _ in range(2)]
+    done = threading.Event()
+
+    def flip(order):
+        who = hub.partner(server)
+        while not done.is_set():
+            if (r := who.accept(order)).status_code == 200:
+                who.post(f"/orders/{order}/release", json={"fence": r.json()["fence"]})
+
+    threads = [threading.Thread(target=flip, args=(order,)) for order in orders]
+    for t in threads:
+        t.start()
+    lists = [[o["id"] for o in p1.get("/orders?limit=100").json()["orders"]] for _ in range(250)]
+    done.set()
+    for t in threads:
+        t.join()
+    assert [ids for ids in lists if sorted(ids) != sorted(set(ids)) or
+            not set(orders) <= set(ids)] == []
+    assert int(hub.dispatcher(server).get(f"/orders/{orders[0]}").json()["version"]) > 20
 
 
 def test_counts(start_server, mariadb, own_redis):
