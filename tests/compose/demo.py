@@ -21,6 +21,7 @@ def main():
     code = subprocess.run([sys.executable, *TOUR]).returncode
     for port, what in PLACES:
         print(f"  http://localhost:{port}/  {what}")
+    print("  end it and leave nothing: docker compose --profile demo down -v")
     print("PASS" if code == 0 else "FAIL", flush=True)
     return code
 

@@ -89,7 +89,7 @@ class Chat:
         ws_url = self.url.replace("http", "ws", 1) + "/ws"
         self.ws = await websockets.connect(ws_url, subprotocols=["scribe.v1"])
         await self.put(type="hello", token=token)
-        await self.get("welcome")
+        self.server = (await self.get("welcome"))["server"]
         return self
 
     async def __aexit__(self, *_):

@@ -1,6 +1,7 @@
 """What docker-compose.yml needs, as far as it can be tried without Docker."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -16,7 +17,7 @@ OFF = ["0", "false", "no", "off", ""]
 
 @pytest.fixture
 def served(folder):
-    """Which keys the gateway serves, by name."""
+    """What the gateway serves of them, by name."""
     for secret in ("fault/key", "demo/vault.apikey"):
         (folder / secret).parent.mkdir()
         (folder / secret).write_text(f"the secret of {secret}\n")
@@ -24,9 +25,10 @@ def served(folder):
     out.mkdir()
 
     def served(bind, faults):
-        subprocess.run(["bash", COMPOSE / "gateway/keys.sh", folder, out], check=True,
-                       env={"PATH": "/usr/bin:/bin", "BIND": bind, "DEMO_FAULTS": faults})
-        return {p.name: json.loads(p.read_text())["key"] for p in out.iterdir()}
+        subprocess.run(["bash", COMPOSE / "gateway/keys.sh", folder, "/sealed", out],
+                       check=True, env={"PATH": "/usr/bin:/bin", "BIND": bind, "DEMO_FAULTS": faults})
+        return {p.name: os.readlink(p) if p.is_symlink() else json.loads(p.read_text())["key"]
+                for p in out.iterdir()}
 
     return served
 
@@ -35,16 +37,17 @@ def test_the_page_of_this_machine_gets_its_keys(served):
     for bind in HERE:
         for faults in ON:
             assert served(bind, faults) == {"vault-key.json": "the secret of demo/vault.apikey",
-                                            "fault-key.json": "the secret of fault/key"}
+                                            "fault-key.json": "the secret of fault/key",
+                                            "disk": "/sealed"}
 
 
 def test_no_key_of_faults_without_faults(served):
     served("127.0.0.1", "1")  # and none stays from before
     for faults in OFF:
-        assert set(served("127.0.0.1", faults)) == {"vault-key.json"}
+        assert set(served("127.0.0.1", faults)) == {"vault-key.json", "disk"}
 
 
-def test_no_key_for_others_than_this_machine(served):
+def test_nothing_for_others_than_this_machine(served):
     for bind in BEYOND:
         served("127.0.0.1", "1")
         assert served(bind, "1") == {}, bind

@@ -4,7 +4,7 @@
 set -eu
 config=/tmp/nginx.conf
 cp /etc/gateway/nginx.conf $config
-bash /etc/gateway/keys.sh /secrets /tmp
+bash /etc/gateway/keys.sh /secrets /data/blobs /tmp
 if [ -s /tls/fullchain.pem ]; then
     sed -i -e 's/\(listen [0-9]*\);/\1 ssl;/' -e 's/# with TLS: //' $config
 fi
