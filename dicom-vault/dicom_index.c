@@ -165,12 +165,19 @@ enum status dicom_index_add(struct sqlite *db, void *ctx, const struct object *o
     "matched(id) AS (SELECT series FROM dicom_tags "                                               \
     "WHERE tag IN (SELECT substr(?1, 1 + 32 * n, 32) FROM piece) "                                 \
     "GROUP BY series HAVING COUNT(*) = ?3) "
-#define FIRST_OF(series, what)                                                                     \
-    "SELECT i.object, i.sealed FROM (SELECT MIN(s.id) AS first FROM " series " s "                 \
-    "GROUP BY " what " ORDER BY 1 LIMIT ?4 OFFSET ?5) JOIN dicom_instances i ON i.id = "           \
-    "(SELECT MIN(id) FROM dicom_instances WHERE series = first) ORDER BY first"
+#define IN_MATCHED "series IN (SELECT id FROM matched) "
 #define MATCHED_SERIES "(SELECT * FROM matched JOIN dicom_series USING (id))"
-#define LIST "SELECT object, sealed FROM dicom_instances "
+/* The first instance of each of the series that `firsts` selects. */
+#define FIRST_OF(firsts)                                                                           \
+    "SELECT i.object FROM (" firsts " ORDER BY 1 LIMIT ?4 OFFSET ?5) JOIN dicom_instances i "      \
+    "ON i.id = (SELECT MIN(id) FROM dicom_instances WHERE series = first) ORDER BY first"
+#define EACH(series, what) FIRST_OF("SELECT MIN(s.id) AS first FROM " series " s GROUP BY " what)
+/* Series that together have every tag there is, leaving out those of the UIDs. */
+#define VARIETY                                                                                    \
+    FIRST_OF("SELECT DISTINCT MIN(s.id) AS first FROM " MATCHED_SERIES " s "                       \
+             "JOIN dicom_tags t ON t.series = s.id WHERE t.tag NOT IN (s.study, s.series) "        \
+             "GROUP BY t.tag")
+#define LIST "SELECT object FROM dicom_instances "
 /* ?6: tags of instances, ?7: how many */
 #define NAMED                                                                                      \
     "object IN (SELECT object FROM once WHERE tag IN (WITH RECURSIVE one(n) AS "                   \
@@ -178,54 +185,31 @@ enum status dicom_index_add(struct sqlite *db, void *ctx, const struct object *o
     "SELECT substr(?6, 1 + 32 * n, 32) FROM one)) "
 #define IN_ORDER "ORDER BY id LIMIT ?4 OFFSET ?5"
 
-enum { NAMED_INSTANCES = INSTANCES + 1 };
+enum { NAMED_INSTANCES = MODALITIES + 1 };
 
 /* By what is listed, and whether fields are asked for: all there is needs no search. */
 static const char *const statements[][2] = {
-    [STUDIES] = {FIRST_OF("dicom_series", "study"), MATCHED FIRST_OF(MATCHED_SERIES, "study")},
-    [SERIES] = {FIRST_OF("dicom_series", "study, series"),
-                MATCHED FIRST_OF(MATCHED_SERIES, "study, series")},
-    [INSTANCES] = {LIST IN_ORDER,
-                   MATCHED LIST "WHERE series IN (SELECT id FROM matched) " IN_ORDER},
-    [NAMED_INSTANCES] = {LIST "WHERE " NAMED IN_ORDER, MATCHED LIST
-                         "WHERE series IN (SELECT id FROM matched) AND " NAMED IN_ORDER},
+    [STUDIES] = {EACH("dicom_series", "study"), MATCHED EACH(MATCHED_SERIES, "study")},
+    [SERIES] = {EACH("dicom_series", "study, series"),
+                MATCHED EACH(MATCHED_SERIES, "study, series")},
+    [INSTANCES] = {LIST IN_ORDER, MATCHED LIST "WHERE " IN_MATCHED IN_ORDER},
+    [MODALITIES] = {MATCHED VARIETY, MATCHED VARIETY},
+    [NAMED_INSTANCES] = {LIST "WHERE " NAMED IN_ORDER,
+                         MATCHED LIST "WHERE " IN_MATCHED "AND " NAMED IN_ORDER},
 };
 
-struct hit {
-    uint8_t id[OBJECT_ID];
-    size_t from, len; /* of `sealed` */
-};
-
-struct hits {
-    struct strbuf list; /* of struct hit */
-    struct strbuf sealed;
-};
-
-static enum status take_hit(const struct sqlite_rows *rows, struct hits *hits)
-{
-    size_t id_len, len;
-    struct hit hit = {.from = hits->sealed.len};
-    const void *id = sqlite_blob(rows, 0, &id_len), *sealed = sqlite_blob(rows, 1, &len);
-    if (id_len != OBJECT_ID || len > DICOM_ROW_MAX + SEAL_OVERHEAD)
-        return STATUS_CORRUPT;
-    memcpy(hit.id, id, OBJECT_ID);
-    hit.len = len;
-    strbuf_add(&hits->list, &hit, sizeof(hit));
-    strbuf_add(&hits->sealed, sealed, len);
-    return STATUS_OK;
-}
-
-/* All hits first: opening them takes another connection, and a thread holds one at a time. */
-static enum status find_hits(struct index *ix, const struct dicom_query *q, struct hits *hits)
+/* All ids by one statement: what is stored and deleted meanwhile moves no other. */
+static enum status find_hits(struct index *ix, const struct dicom_query *q, struct strbuf *ids)
 {
     bool more = true;
+    size_t len;
     struct sqlite_rows *rows = NULL;
     struct sqlite *db = index_borrow(ix);
     const struct sql_value values[] = {
-        SQL_BLOB(q->tags.len ? q->tags.bytes : "", q->tags.len),
+        SQL_BLOB(strbuf_cstr(&q->tags), q->tags.len),
         SQL_I64((int64_t)(q->tags.len / BLIND_TAG)),
         SQL_I64(q->fields),
-        SQL_I64(q->limit),
+        SQL_I64(q->limit ? q->limit : -1),
         SQL_I64(q->offset),
         SQL_BLOB(strbuf_cstr(&q->instances), q->instances.len),
         SQL_I64((int64_t)(q->instances.len / BLIND_TAG)),
@@ -233,9 +217,13 @@ static enum status find_hits(struct index *ix, const struct dicom_query *q, stru
     bool named = q->level == INSTANCES && q->instances.len > 0;
     const char *sql = statements[named ? NAMED_INSTANCES : (int)q->level][q->fields > 0];
     enum status s = sqlite_query(db, sql, values, named ? 7 : 5, &rows);
-    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more)
-        if ((s = take_hit(rows, hits)) != STATUS_OK)
-            break;
+    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
+        const void *id = sqlite_blob(rows, 0, &len);
+        if (len == OBJECT_ID)
+            strbuf_add(ids, id, len);
+        else
+            s = STATUS_CORRUPT;
+    }
     sqlite_rows_free(rows);
     index_return(ix, db);
     return index_status(s);
@@ -262,139 +250,90 @@ static bool fits(const struct index *ix, const struct dicom_query *q, const json
     return matched == q->fields + (q->instances.len > 0);
 }
 
-/* NULL when the row is damaged; NOT_FOUND when it was deleted meanwhile. */
-static enum status open_hit(struct index *ix, const struct dicom_query *q, const struct hit *hit,
-                            const char *sealed, struct object *o, json_t **attributes)
+/* The instance's sealed row, and what its series says of tags. NOT_FOUND. */
+static enum status find_row(struct index *ix, const uint8_t id[OBJECT_ID], struct strbuf *sealed,
+                            uint8_t same[32])
 {
-    uint8_t data_key[KEY_SIZE];
-    *attributes = NULL;
-    enum status s = index_find(ix, hit->id, o, data_key);
-    memcpy(o->id, hit->id, OBJECT_ID);
-    if (s == STATUS_OK)
-        *attributes = open_row(ix, o, data_key, (const uint8_t *)sealed + hit->from, hit->len);
-    secret_wipe(data_key, sizeof(data_key));
-    if (*attributes && !fits(ix, q, *attributes)) {
-        json_decref(*attributes);
-        *attributes = NULL;
-    }
-    return s == STATUS_CORRUPT ? STATUS_OK : s;
-}
-
-/* `found` counts those that were deleted meanwhile too. */
-static enum status search(struct index *ix, const struct dicom_query *q,
-                          void (*each)(void *ctx, const struct object *o, json_t *attributes),
-                          void *ctx, size_t *found)
-{
-    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
-    enum status s = find_hits(ix, q, &hits);
-    *found = hits.list.len / sizeof(struct hit);
-    for (size_t i = 0; s == STATUS_OK && i < *found; i++) {
-        struct hit hit;
-        struct object o;
-        json_t *attributes;
-        memcpy(&hit, hits.list.bytes + i * sizeof(hit), sizeof(hit));
-        s = open_hit(ix, q, &hit, hits.sealed.bytes, &o, &attributes);
-        if (s == STATUS_OK)
-            each(ctx, &o, attributes);
-        else if (s == STATUS_NOT_FOUND)
-            s = STATUS_OK;
-        json_decref(attributes);
-    }
-    strbuf_release(&hits.list);
-    strbuf_release(&hits.sealed);
-    return s;
-}
-
-enum status dicom_search(struct index *ix, const struct dicom_query *q,
-                         void (*each)(void *ctx, const struct object *o, json_t *attributes),
-                         void *ctx)
-{
-    size_t found;
-    return search(ix, q, each, ctx, &found);
-}
-
-struct collection {
-    struct strbuf *ids;
-    bool damaged;
-};
-
-static void collect(void *ctx, const struct object *o, json_t *attributes)
-{
-    struct collection *c = ctx;
-    c->damaged = c->damaged || !attributes;
-    strbuf_add(c->ids, o->id, OBJECT_ID);
-}
-
-enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids)
-{
-    enum { PAGE = 1000 };
-    struct dicom_query page = *q;
-    struct collection c = {ids, false};
-    size_t found;
-    enum status s;
-    page.level = INSTANCES;
-    page.limit = PAGE;
-    page.offset = 0;
-    do {
-        s = search(ix, &page, collect, &c, &found);
-        page.offset += PAGE;
-    } while (s == STATUS_OK && found == PAGE);
-    return s == STATUS_OK && c.damaged ? STATUS_CORRUPT : s;
-}
-
-/* --- checking -------------------------------------------------------------------------------- */
-
-/* The instance's row, and what its series says of tags; none: *found is false. */
-static enum status find_row(struct index *ix, const uint8_t id[OBJECT_ID], struct hits *hits,
-                            uint8_t same[32], bool *found)
-{
-    size_t len;
+    size_t len, same_len;
+    bool found = false;
     struct sqlite_rows *rows = NULL;
     struct sqlite *db = index_borrow(ix);
     enum status s = sqlite_query(db,
-                                 "SELECT object, sealed, same FROM dicom_instances i JOIN "
+                                 "SELECT sealed, same FROM dicom_instances i JOIN "
                                  "dicom_series s ON s.id = i.series WHERE object = ?",
                                  SQL(SQL_BLOB(id, OBJECT_ID)), &rows);
     if (s == STATUS_OK)
-        s = sqlite_next(rows, found);
-    if (s == STATUS_OK && *found)
-        s = take_hit(rows, hits);
-    if (s == STATUS_OK && *found) {
-        const void *theirs = sqlite_blob(rows, 2, &len);
-        if (len == 32)
-            memcpy(same, theirs, len);
-        else
-            s = STATUS_CORRUPT;
+        s = sqlite_next(rows, &found);
+    if (s == STATUS_OK && !found)
+        s = STATUS_NOT_FOUND;
+    if (s == STATUS_OK) {
+        const void *row = sqlite_blob(rows, 0, &len), *theirs = sqlite_blob(rows, 1, &same_len);
+        if (len <= DICOM_ROW_MAX + SEAL_OVERHEAD && same_len == 32) {
+            strbuf_add(sealed, row, len);
+            memcpy(same, theirs, 32);
+        }
     }
     sqlite_rows_free(rows);
     index_return(ix, db);
     return index_status(s);
 }
 
+/* What the row of an object seals: NULL when it is damaged, or not of that object. NOT_FOUND when
+ * there is none, any more perhaps. */
+static enum status read_row(struct index *ix, const uint8_t id[OBJECT_ID], struct object *o,
+                            json_t **attributes, uint8_t same[32])
+{
+    uint8_t data_key[KEY_SIZE];
+    struct strbuf sealed = STRBUF_INIT;
+    *attributes = NULL;
+    memset(same, 0, 32);
+    enum status s = find_row(ix, id, &sealed, same);
+    if (s == STATUS_OK)
+        s = index_find(ix, id, o, data_key);
+    memcpy(o->id, id, OBJECT_ID);
+    if (s == STATUS_OK)
+        *attributes = open_row(ix, o, data_key, (const uint8_t *)strbuf_cstr(&sealed), sealed.len);
+    secret_wipe(data_key, sizeof(data_key));
+    strbuf_release(&sealed);
+    return s == STATUS_CORRUPT ? STATUS_OK : s;
+}
+
+enum status dicom_search(struct index *ix, const struct dicom_query *q,
+                         bool (*each)(void *ctx, const struct object *o, json_t *attributes),
+                         void *ctx)
+{
+    struct strbuf ids = STRBUF_INIT;
+    bool more = true;
+    enum status s = find_hits(ix, q, &ids);
+    for (size_t at = 0; s == STATUS_OK && more && at < ids.len; at += OBJECT_ID) {
+        struct object o;
+        uint8_t same[32];
+        json_t *attributes;
+        s = read_row(ix, (const uint8_t *)ids.bytes + at, &o, &attributes, same);
+        if (s == STATUS_OK)
+            more = each(ctx, &o, fits(ix, q, attributes) ? attributes : NULL);
+        else if (s == STATUS_NOT_FOUND) /* deleted meanwhile */
+            s = STATUS_OK;
+        json_decref(attributes);
+    }
+    strbuf_release(&ids);
+    return s;
+}
+
 enum status dicom_check(struct index *ix, const uint8_t id[OBJECT_ID])
 {
-    static const struct dicom_query anything = {.level = INSTANCES};
-    struct hits hits = {STRBUF_INIT, STRBUF_INIT};
     struct dicom_row row = {.ix = ix};
     struct object o;
-    json_t *attributes = NULL;
+    json_t *attributes;
     uint8_t theirs[32], ours[32];
-    bool found = false;
-    enum status s = find_row(ix, id, &hits, theirs, &found);
-    if (s == STATUS_OK && found) {
-        struct hit hit;
-        memcpy(&hit, strbuf_cstr(&hits.list), sizeof(hit));
-        s = open_hit(ix, &anything, &hit, hits.sealed.bytes, &o, &attributes);
-    }
-    if (s == STATUS_OK && found) {
+    enum status s = read_row(ix, id, &o, &attributes, theirs);
+    if (s == STATUS_OK) {
         dicom_row_tag(&row, attributes);
         same_of(&row, ours);
         s = attributes && memcmp(ours, theirs, 32) == 0 ? STATUS_OK : STATUS_CORRUPT;
     }
     json_decref(attributes);
-    strbuf_release(&hits.list);
-    strbuf_release(&hits.sealed);
-    return s;
+    return s == STATUS_NOT_FOUND ? STATUS_OK : s;
 }
 
 enum status dicom_count(struct index *ix, const char *study, const char *series, int64_t *n_series,

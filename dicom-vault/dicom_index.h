@@ -47,29 +47,28 @@ enum status dicom_index_add(struct sqlite *db, void *row, const struct object *o
 
 /* --- searching ------------------------------------------------------------------------------- */
 
-enum dicom_level { STUDIES, SERIES, INSTANCES };
+/* MODALITIES: of the studies asked for, series that together have every modality. */
+enum dicom_level { STUDIES, SERIES, INSTANCES, MODALITIES };
 
 struct dicom_query {
     enum dicom_level level;
     struct strbuf tags; /* of all fields asked for but SOPInstanceUID; several of a field: any */
     int64_t fields;     /* how many fields these are of */
     struct strbuf instances; /* tags of SOPInstanceUIDs; empty: all. INSTANCES only */
-    int64_t limit, offset;
+    int64_t limit, offset;   /* limit 0: all */
 };
 void dicom_query_release(struct dicom_query *q);
 /* Ask for this value of this field. */
 void dicom_query_add(struct dicom_query *q, const struct index *ix, enum dicom_field field,
                      const char *value);
 
-/* `each` once for each study, series or instance, in the order in which they came.
- * `o` and `attributes` are of the first instance. NULL attributes: its row is damaged,
- * or does not answer the query: the tags that led to it were moved. */
+/* `each` once for each study, series or instance that is there now, in the order in which they
+ * came; but for those that are deleted meanwhile. False from it ends the search. `o` and
+ * `attributes` are of the first instance. NULL attributes: its row is damaged, or does not answer
+ * the query: the tags that led to it were moved. */
 enum status dicom_search(struct index *ix, const struct dicom_query *q,
-                         void (*each)(void *ctx, const struct object *o, json_t *attributes),
+                         bool (*each)(void *ctx, const struct object *o, json_t *attributes),
                          void *ctx);
-/* Ids of all instances of a query (level, limit and offset do not count), OBJECT_ID bytes each.
- * CORRUPT when the row of one of them is damaged or does not answer the query. */
-enum status dicom_objects(struct index *ix, const struct dicom_query *q, struct strbuf *ids);
 /* Is what the index has of this instance sound, and found by the tags of what it holds? OK also for
  * an object that is no instance; CORRUPT. */
 enum status dicom_check(struct index *ix, const uint8_t id[OBJECT_ID]);

@@ -92,17 +92,17 @@ static json_t *name_json(const char *text)
     return name;
 }
 
-/* DS and IS are numbers where they are one (PS3.18, F.2.3.1). */
+/* DS and IS are numbers where they are one, else the text (PS3.18, table F.2.3-1). */
 static json_t *decimal_json(const char *text, bool whole)
 {
+    text += strspn(text, " ");
+    size_t len = strspn(text, whole ? "+-0123456789" : "+-.0123456789Ee");
     char *end;
-    while (*text == ' ')
-        text++;
     double value = strtod(text, &end);
-    end += strspn(end, " ");
-    if (*end || !isfinite(value) || strpbrk(text, "xXnN"))
+    bool number = end == text + len && end[strspn(end, " ")] == '\0' && isfinite(value);
+    if (!number || (whole && len > 15)) /* there is no such integer; some readers have doubles */
         return json_string(text);
-    return whole && fabs(value) < 1e15 ? json_integer((json_int_t)value) : json_real(value);
+    return whole ? json_integer((json_int_t)value) : json_real(value);
 }
 
 static json_t *text_json(const char *vr, const char *text)
@@ -190,6 +190,8 @@ static json_t *number_json(const struct number *n, const uint8_t *in)
     if (n->kind == TAG)
         return tag_json(in);
     uint64_t value = get_le(in, n->size);
+    if (n->kind == UNSIGNED && value > INT64_MAX)
+        return json_sprintf("%llu", (unsigned long long)value);
     if (n->kind == SIGNED && n->size < 8 && value >> (8 * n->size - 1))
         value -= UINT64_C(1) << 8 * n->size;
     return json_integer((json_int_t)value);

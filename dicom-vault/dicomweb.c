@@ -1,5 +1,5 @@
 #include "dicomweb.h"
-#include "dicomweb_media.h"
+#include "log.h"
 #include "routes.h"
 #include <ctype.h>
 #include <string.h>
@@ -31,32 +31,27 @@ enum status dicomweb_reply(struct http_request *req, int code, json_t *root)
 
 /* --- Accept ---------------------------------------------------------------------------------- */
 
-static bool range_has(const char *range, const char *type)
+enum status dicomweb_accept(struct http_request *req, const struct offer *offers, size_t n,
+                            size_t *which)
 {
-    size_t kind = strcspn(range, "/");
-    if (strcmp(range, "*/*") == 0 || strcmp(range, type) == 0)
-        return true;
-    return strcmp(range + kind, "/*") == 0 && strncmp(range, type, kind + 1) == 0;
+    size_t ignored;
+    struct strbuf text = STRBUF_INIT;
+    enum status s = media_choose(http_header(req, "Accept"), offers, n, which ? which : &ignored);
+    for (size_t i = 0; i < n; i++)
+        strbuf_addf(&text, "%s%s", i ? ", " : "", offers[i].type ? offers[i].type : offers[i].name);
+    if (s == STATUS_BAD_REQUEST)
+        http_fail(req, s, "Accept: malformed");
+    else if (s != STATUS_OK)
+        http_fail(req, s, "as stored, this can be %s", strbuf_cstr(&text));
+    strbuf_release(&text);
+    return s;
 }
 
-enum status dicomweb_accept(struct http_request *req, const char *const *types, size_t *which)
+enum status dicomweb_accept_json(struct http_request *req)
 {
-    const char *at = http_header(req, "Accept");
-    struct media m;
-    size_t ignored;
-    which = which ? which : &ignored;
-    *which = 0;
-    while (at && *at) {
-        if (media_next(&at, &m) != STATUS_OK)
-            return http_fail(req, STATUS_BAD_REQUEST, "Accept: malformed");
-        for (*which = 0; types[*which] && !m.refused && *m.name; ++*which)
-            if (range_has(m.name, types[*which]))
-                return STATUS_OK;
-    }
-    *which = 0;
-    return http_header(req, "Accept")
-               ? http_fail(req, STATUS_NOT_ACCEPTABLE, "this is %s only", types[0])
-               : STATUS_OK;
+    static const struct offer offers[] = {{DICOM_JSON, NULL, NULL},
+                                          {"application/json", NULL, NULL}};
+    return dicomweb_accept(req, offers, 2, NULL);
 }
 
 /* --- paths ----------------------------------------------------------------------------------- */
@@ -121,8 +116,15 @@ enum status dicomweb_recorded(struct http_request *req, const struct strbuf *ids
     struct many m = {ids,
                      {routes_caller(req), routes_action(req), NULL, OBJECT_ID, status_slug(s)}};
     if (s != STATUS_OK || ids->len == 0)
-        return routes_recorded(req, NULL, s);
+        return routes_recorded(req, ids->len == OBJECT_ID ? (const uint8_t *)ids->bytes : NULL, s);
     if (index_write(store_index(dicomweb_vault), record_many, &m) == STATUS_OK)
         return STATUS_OK;
     return http_fail(req, STATUS_UNAVAILABLE, "the audit log cannot be written");
+}
+
+void dicomweb_broke_off(struct http_request *req, const uint8_t id[OBJECT_ID], enum status s)
+{
+    struct audit_entry e = {routes_caller(req), routes_action(req), id, OBJECT_ID, status_slug(s)};
+    if (audit_record(store_index(dicomweb_vault), &e) != STATUS_OK)
+        log_error("break_unrecorded", F("why", status_slug(s)));
 }

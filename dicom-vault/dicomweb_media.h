@@ -2,7 +2,6 @@
  * thread. */
 #pragma once
 #include "status.h"
-#include <stdbool.h>
 #include <stddef.h>
 
 enum { MEDIA_NAME_MAX = 80, BOUNDARY_MAX = 70 };
@@ -12,7 +11,7 @@ struct media {
     char type[MEDIA_NAME_MAX + 1]; /* parameters; "" when absent. Lower case */
     char boundary[BOUNDARY_MAX + 1];
     char syntax[65]; /* transfer-syntax: a UID or "*" */
-    bool refused;    /* q=0 */
+    int quality;     /* q in thousandths; 0: refused */
 };
 
 /* Take the first of a comma-separated list and move *at past it; other parameters than these are
@@ -21,3 +20,14 @@ struct media {
 enum status media_next(const char **at, struct media *out);
 /* The same of a field that has one media type. */
 enum status media_parse(const char *field, struct media *out);
+
+/* What a reply can be. */
+struct offer {
+    const char *name;   /* its media type */
+    const char *type;   /* multipart/related: of its parts; else NULL */
+    const char *syntax; /* its transfer syntax, "" when it has no single one; NULL: not looked at */
+};
+/* The offer that the field Accept (NULL: whatever) likes best: of the greatest quality, which is
+ * that of the most specific range that fits it (RFC 9110, 12.5.1); of several the one that comes
+ * first in the field, then in `offers`. NOT_ACCEPTABLE, BAD_REQUEST. */
+enum status media_choose(const char *accept, const struct offer *offers, size_t n, size_t *which);

@@ -1,8 +1,6 @@
 #include "dicomweb_parts.h"
 #include "dicom_walk.h"
 #include "dicomweb.h"
-#include "log.h"
-#include "routes.h"
 #include "secret.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,10 +113,8 @@ static enum status read_parts(void *state, uint8_t *out, size_t len, size_t *n)
 {
     struct parts *p = state;
     enum status s = fill(p, out, len, n);
-    struct audit_entry e = {routes_caller(p->req), routes_action(p->req), p->id, OBJECT_ID,
-                            status_slug(s)};
-    if (s != STATUS_OK && audit_record(store_index(dicomweb_vault), &e) != STATUS_OK)
-        log_error("break_unrecorded", F("why", status_slug(s)));
+    if (s != STATUS_OK)
+        dicomweb_broke_off(p->req, p->id, s);
     return s;
 }
 

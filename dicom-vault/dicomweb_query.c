@@ -9,17 +9,17 @@
 static const struct criterion {
     const char *keyword, *tag;
     enum dicom_field field;
-    enum dicom_level level; /* of the lists it can be asked of: this one and finer */
+    enum dicom_level from, to; /* the lists it can be asked of */
 } criteria[] = {
-    {"StudyInstanceUID", "0020000D", FIELD_STUDY, STUDIES},
-    {"SeriesInstanceUID", "0020000E", FIELD_SERIES, SERIES},
-    {"SOPInstanceUID", "00080018", FIELD_INSTANCE, INSTANCES},
-    {"PatientID", "00100020", FIELD_PATIENT_ID, STUDIES},
-    {"PatientName", "00100010", FIELD_PATIENT_NAME, STUDIES},
-    {"AccessionNumber", "00080050", FIELD_ACCESSION, STUDIES},
-    {"StudyDate", "00080020", FIELD_STUDY_DATE, STUDIES},
-    {"ModalitiesInStudy", "00080061", FIELD_MODALITY, STUDIES},
-    {"Modality", "00080060", FIELD_MODALITY, SERIES},
+    {"StudyInstanceUID", "0020000D", FIELD_STUDY, STUDIES, INSTANCES},
+    {"SeriesInstanceUID", "0020000E", FIELD_SERIES, SERIES, INSTANCES},
+    {"SOPInstanceUID", "00080018", FIELD_INSTANCE, INSTANCES, INSTANCES},
+    {"PatientID", "00100020", FIELD_PATIENT_ID, STUDIES, INSTANCES},
+    {"PatientName", "00100010", FIELD_PATIENT_NAME, STUDIES, INSTANCES},
+    {"AccessionNumber", "00080050", FIELD_ACCESSION, STUDIES, INSTANCES},
+    {"StudyDate", "00080020", FIELD_STUDY_DATE, STUDIES, INSTANCES},
+    {"ModalitiesInStudy", "00080061", FIELD_MODALITY, STUDIES, STUDIES},
+    {"Modality", "00080060", FIELD_MODALITY, SERIES, INSTANCES},
 };
 enum { CRITERIA = sizeof(criteria) / sizeof(criteria[0]) };
 
@@ -189,13 +189,15 @@ static enum status take_criterion(const char *pair, enum dicom_level level, stru
             continue;
         if (s != STATUS_OK)
             return bad(why, c->keyword, "badly encoded");
-        if (c->level > level)
-            return bad(why, c->keyword, "of a finer list than this one");
+        if (level < c->from || level > c->to)
+            return bad(why, c->keyword,
+                       level < c->from ? "of a finer list than this one"
+                                       : "of lists of studies only");
         return take_value(c, value, q, why);
     }
     return bad(why, "query",
                "what can be searched for is StudyInstanceUID, SeriesInstanceUID, SOPInstanceUID, "
-               "PatientID, PatientName, AccessionNumber, StudyDate, Modality");
+               "PatientID, PatientName, AccessionNumber, StudyDate, Modality, ModalitiesInStudy");
 }
 
 static enum status take_pair(const char *pair, enum dicom_level level, struct qido *q,

@@ -3,7 +3,7 @@
 #pragma once
 #include "dicom_index.h"
 
-enum { QIDO_LIMIT_MAX = 5000, QIDO_VALUES_MAX = 64, QIDO_DAYS_MAX = 366, QIDO_INCLUDES_MAX = 64 };
+enum { QIDO_LIMIT_MAX = 1000, QIDO_VALUES_MAX = 64, QIDO_DAYS_MAX = 366, QIDO_INCLUDES_MAX = 64 };
 
 struct qido {
     int64_t limit, offset;

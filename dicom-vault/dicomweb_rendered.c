@@ -14,6 +14,7 @@ static const char jpeg_baseline[] = "1.2.840.10008.1.2.4.50";
 struct picture {
     struct http_request *req;
     bool changed; /* the query asks for more than the picture */
+    bool jpeg;    /* the frame is a picture already */
     struct rendering rendering;
     uint64_t number;
     uint8_t id[OBJECT_ID];
@@ -21,7 +22,7 @@ struct picture {
     struct download *d;
     struct dicom_frames frames;
     struct strbuf extents; /* of the frame */
-    struct strbuf out;     /* the picture; empty: the frame is one */
+    struct strbuf out;     /* the picture, if the frame is none */
 };
 
 /* --- what is asked for ----------------------------------------------------------------------- */
@@ -144,7 +145,8 @@ static bool syntax_native(const char *syntax)
     return strcmp(syntax, "1.2.840.10008.1.2") == 0 || strcmp(syntax, "1.2.840.10008.1.2.1") == 0;
 }
 
-static enum status make(struct picture *p)
+/* The frame, once it is known whether it is a picture already. */
+static enum status find_frame(struct picture *p)
 {
     enum status s = download_new(dicomweb_vault, p->id, &p->o, &p->d);
     if (s == STATUS_OK)
@@ -155,18 +157,25 @@ static enum status make(struct picture *p)
         s = dicom_frame(&p->frames, p->d, p->number, &p->extents);
     if (s != STATUS_OK)
         return s;
-    if (!p->frames.encapsulated && syntax_native(p->frames.syntax))
-        return render_native(p);
-    if (!p->frames.encapsulated || strcmp(p->frames.syntax, jpeg_baseline) != 0 ||
-        p->rendering.png || p->changed)
-        return http_fail(p->req, STATUS_NOT_ACCEPTABLE,
-                         "compressed frames are not rendered, but for JPEG baseline as it is");
-    return STATUS_OK;
+    bool native = !p->frames.encapsulated && syntax_native(p->frames.syntax);
+    p->jpeg = p->frames.encapsulated && strcmp(p->frames.syntax, jpeg_baseline) == 0;
+    if (native || (p->jpeg && !p->changed))
+        return STATUS_OK;
+    return http_fail(p->req, STATUS_NOT_ACCEPTABLE,
+                     "compressed frames are not rendered, but for JPEG baseline as it is");
+}
+
+static enum status make(struct picture *p)
+{
+    static const struct offer offers[] = {{"image/jpeg", NULL, NULL}, {"image/png", NULL, NULL}};
+    size_t which = 0;
+    enum status s = dicomweb_accept(p->req, offers, p->jpeg ? 1 : 2, &which);
+    p->rendering.png = which == 1;
+    return s != STATUS_OK || p->jpeg ? s : render_native(p);
 }
 
 /* --- replies --------------------------------------------------------------------------------- */
 
-/* The frame is a picture already. */
 static enum status pass_through(struct picture *p)
 {
     struct strbuf pieces = STRBUF_INIT;
@@ -176,26 +185,24 @@ static enum status pass_through(struct picture *p)
 
 static enum status reply(struct http_request *req, bool thumbnail)
 {
-    static const char *const types[] = {"image/jpeg", "image/png", NULL};
     struct picture p = {.req = req};
-    size_t type = 0;
     p.rendering = thumbnail ? RENDERING_THUMBNAIL : RENDERING_DEFAULT;
     enum status s = dicomweb_find_one(req, p.id);
     bool found = s == STATUS_OK;
-    if (s == STATUS_OK)
-        s = dicomweb_accept(req, types, &type);
-    p.rendering.png = type == 1;
     if (s == STATUS_OK)
         s = take_parameters(&p);
     if (s == STATUS_OK)
         s = take_number(&p);
     if (s == STATUS_OK)
+        s = find_frame(&p);
+    if (s == STATUS_OK)
         s = make(&p);
     s = routes_recorded(req, found ? p.id : NULL, s);
-    if (s == STATUS_OK && p.out.len > 0)
-        s = http_reply(req, 200, types[type], p.out.bytes, p.out.len);
-    else if (s == STATUS_OK)
+    if (s == STATUS_OK && p.jpeg)
         s = pass_through(&p);
+    else if (s == STATUS_OK)
+        s = http_reply(req, 200, p.rendering.png ? "image/png" : "image/jpeg", p.out.bytes,
+                       p.out.len);
     strbuf_release(&p.out);
     strbuf_release(&p.extents);
     dicom_frames_release(&p.frames);

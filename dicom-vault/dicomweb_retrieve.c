@@ -12,108 +12,50 @@
 
 static const char dicom[] = "application/dicom", octets[] = "application/octet-stream";
 
-/* Ids of what the path names; NOT_FOUND when it is nothing. */
-static enum status find_objects(struct http_request *req, struct strbuf *ids)
+/* What the path names. */
+struct found {
+    struct strbuf ids;              /* OBJECT_ID bytes each */
+    char syntax[DICOM_UID_MAX + 1]; /* the transfer syntax of all; "" when there are several */
+    bool damaged;
+};
+
+static bool collect(void *ctx, const struct object *o, json_t *attributes)
 {
-    struct dicom_query q = {.level = INSTANCES};
+    struct found *f = ctx;
+    const char *syntax = dicom_json_text(attributes, 0x00083002);
+    f->damaged = f->damaged || !attributes;
+    if (f->ids.len == 0)
+        snprintf(f->syntax, sizeof(f->syntax), "%s", syntax ? syntax : "");
+    else if (!syntax || strcmp(f->syntax, syntax) != 0)
+        f->syntax[0] = '\0';
+    strbuf_add(&f->ids, o->id, OBJECT_ID);
+    return true;
+}
+
+/* The first `limit` instances (0: all) that the path names. NOT_FOUND; CORRUPT when the row of one
+ * is damaged or is another's. */
+static enum status find_objects(struct http_request *req, int64_t limit, struct found *f)
+{
+    struct dicom_query q = {.level = INSTANCES, .limit = limit};
     dicomweb_path_query(req, &q);
-    enum status s = dicom_objects(store_index(dicomweb_vault), &q, ids);
+    enum status s = dicom_search(store_index(dicomweb_vault), &q, collect, f);
     dicom_query_release(&q);
-    return s == STATUS_OK && ids->len == 0 ? STATUS_NOT_FOUND : s;
+    if (s == STATUS_OK && f->damaged)
+        return STATUS_CORRUPT;
+    return s == STATUS_OK && f->ids.len == 0 ? STATUS_NOT_FOUND : s;
 }
 
 enum status dicomweb_find_one(struct http_request *req, uint8_t id[OBJECT_ID])
 {
-    struct strbuf ids = STRBUF_INIT;
-    enum status s = find_objects(req, &ids);
+    struct found f = {.damaged = false};
+    enum status s = find_objects(req, 1, &f);
     if (s == STATUS_OK)
-        memcpy(id, ids.bytes, OBJECT_ID);
-    strbuf_release(&ids);
+        memcpy(id, f.ids.bytes, OBJECT_ID);
+    strbuf_release(&f.ids);
     return s;
 }
 
-/* --- Accept with a transfer syntax ----------------------------------------------------------- */
-
-/* What Accept lets a reply be: parts of `type` in one of the syntaxes, or that alone. */
-struct wish {
-    bool multipart, single;
-    bool any_syntax;
-    char syntax[65]; /* else this one */
-};
-
-static bool fits(const struct media *m, const char *type, struct wish *w)
-{
-    bool all = strcmp(m->name, "*/*") == 0;
-    bool related = strcmp(m->name, "multipart/related") == 0 || strcmp(m->name, "multipart/*") == 0;
-    if (m->refused || (related && m->type[0] && strcmp(m->type, type) != 0))
-        return false;
-    w->multipart = all || related;
-    w->single = !w->multipart && strcmp(m->name, type) == 0;
-    w->any_syntax = !m->syntax[0] || strcmp(m->syntax, "*") == 0;
-    snprintf(w->syntax, sizeof(w->syntax), "%s", m->syntax);
-    return w->multipart || w->single;
-}
-
-static enum status not_acceptable(struct http_request *req)
-{
-    return http_fail(req, STATUS_NOT_ACCEPTABLE,
-                     "only as stored: transfer-syntax=*, or the stored one, in parts of the stored "
-                     "type");
-}
-
-/* The first member of Accept that `can` be answered. */
-static enum status choose(struct http_request *req, const char *type,
-                          bool (*can)(void *ctx, const struct wish *w), void *ctx, struct wish *w)
-{
-    const char *at = http_header(req, "Accept");
-    struct media m = {.name = "*/*"};
-    for (bool more = true; more; more = at && *at) {
-        if (at && media_next(&at, &m) != STATUS_OK)
-            return http_fail(req, STATUS_BAD_REQUEST, "Accept: malformed");
-        if (fits(&m, type, w) && can(ctx, w))
-            return STATUS_OK;
-    }
-    return not_acceptable(req);
-}
-
 /* --- instances as stored --------------------------------------------------------------------- */
-
-struct check {
-    const struct wish *w;
-    bool others; /* there is an instance of another syntax */
-};
-
-static void check_syntax(void *ctx, const struct object *o, json_t *attributes)
-{
-    struct check *c = ctx;
-    const char *syntax = dicom_json_text(attributes, 0x00083002);
-    (void)o;
-    c->others = c->others || !syntax || strcmp(syntax, c->w->syntax) != 0;
-}
-
-struct retrieval {
-    struct http_request *req;
-    struct strbuf ids;
-    enum status failure;
-};
-
-static bool can_give(void *ctx, const struct wish *w)
-{
-    enum { PAGE = 500 };
-    struct retrieval *r = ctx;
-    struct check check = {w, false};
-    struct dicom_query q = {.level = INSTANCES, .limit = PAGE};
-    if (w->single && r->ids.len != OBJECT_ID)
-        return false;
-    if (w->any_syntax)
-        return true;
-    dicomweb_path_query(r->req, &q);
-    for (; !check.others && r->failure == STATUS_OK && q.offset < (int64_t)(r->ids.len / OBJECT_ID);
-         q.offset += PAGE)
-        r->failure = dicom_search(store_index(dicomweb_vault), &q, check_syntax, &check);
-    dicom_query_release(&q);
-    return r->failure == STATUS_OK && !check.others;
-}
 
 static void add_whole(struct strbuf *pieces, const struct strbuf *ids)
 {
@@ -126,26 +68,26 @@ static void add_whole(struct strbuf *pieces, const struct strbuf *ids)
 
 enum status dicomweb_retrieve(struct http_request *req)
 {
-    struct retrieval r = {.req = req};
+    struct found f = {.damaged = false};
     struct strbuf pieces = STRBUF_INIT;
-    struct wish wish = {.multipart = false};
-    enum status s = find_objects(req, &r.ids);
+    size_t which = 0;
+    enum status s = find_objects(req, 0, &f);
+    const struct offer offers[] = {{"multipart/related", dicom, f.syntax}, {dicom, NULL, f.syntax}};
     if (s == STATUS_OK)
-        s = choose(req, dicom, can_give, &r, &wish);
-    if (r.failure != STATUS_OK)
-        s = r.failure;
-    s = dicomweb_recorded(req, &r.ids, s);
+        s = dicomweb_accept(req, offers, f.ids.len == OBJECT_ID ? 2 : 1, &which);
+    s = dicomweb_recorded(req, &f.ids, s);
     if (s == STATUS_OK) {
-        add_whole(&pieces, &r.ids);
-        s = dicomweb_reply_parts(req, dicom, &pieces, wish.single);
+        add_whole(&pieces, &f.ids);
+        s = dicomweb_reply_parts(req, dicom, &pieces, which == 1);
     }
-    strbuf_release(&r.ids);
+    strbuf_release(&f.ids);
     return s;
 }
 
 /* --- metadata -------------------------------------------------------------------------------- */
 
 struct metadata {
+    struct http_request *req;
     struct strbuf ids;
     size_t at; /* of the next */
     struct strbuf text;
@@ -200,20 +142,30 @@ static enum status write_metadata(struct metadata *m, const uint8_t id[OBJECT_ID
 }
 
 /* "[" instance "," instance "]", one of them in memory at a time. */
+static enum status next_instance(struct metadata *m)
+{
+    const uint8_t *id = (const uint8_t *)m->ids.bytes + m->at;
+    strbuf_reset(&m->text);
+    m->sent = 0;
+    strbuf_addch(&m->text, m->at == 0 ? '[' : ',');
+    enum status s = write_metadata(m, id);
+    m->at += OBJECT_ID;
+    if (m->at == m->ids.len)
+        strbuf_addch(&m->text, ']');
+    return s;
+}
+
 static enum status read_metadata(void *state, uint8_t *out, size_t len, size_t *n)
 {
     struct metadata *m = state;
     enum status s = STATUS_OK;
-    if (m->sent == m->text.len && m->at < m->ids.len) {
-        strbuf_reset(&m->text);
-        m->sent = 0;
-        strbuf_addch(&m->text, m->at == 0 ? '[' : ',');
-        s = write_metadata(m, (const uint8_t *)m->ids.bytes + m->at);
-        m->at += OBJECT_ID;
-        if (m->at == m->ids.len)
-            strbuf_addch(&m->text, ']');
+    if (m->sent == m->text.len && m->at < m->ids.len)
+        s = next_instance(m);
+    if (s != STATUS_OK) {
+        dicomweb_broke_off(m->req, (const uint8_t *)m->ids.bytes + m->at - OBJECT_ID, s);
+        return s;
     }
-    *n = s != STATUS_OK ? 0 : m->text.len - m->sent < len ? m->text.len - m->sent : len;
+    *n = m->text.len - m->sent < len ? m->text.len - m->sent : len;
     if (*n > 0)
         memcpy(out, m->text.bytes + m->sent, *n);
     m->sent += *n;
@@ -225,24 +177,29 @@ static void release_metadata(void *state)
     dicomweb_release_later(free_metadata, state);
 }
 
+/* The first instance is made before anything is said; one behind it that fails breaks the reply
+ * off. */
 enum status dicomweb_metadata(struct http_request *req)
 {
-    static const char *const types[] = {DICOM_JSON, "application/json", NULL};
-    struct strbuf ids = STRBUF_INIT, base = STRBUF_INIT;
-    enum status s = find_objects(req, &ids);
-    if (s == STATUS_OK)
-        s = dicomweb_accept(req, types, NULL);
-    s = dicomweb_recorded(req, &ids, s);
-    if (s != STATUS_OK) {
-        strbuf_release(&ids);
-        return s;
-    }
+    struct found f = {.damaged = false};
+    struct strbuf base = STRBUF_INIT;
     struct metadata *m = xcalloc(1, sizeof(*m));
-    m->ids = ids;
+    m->req = req;
     dicomweb_url(req, http_param(req, "study"), NULL, NULL, &base);
     snprintf(m->base, sizeof(m->base), "%s", strbuf_cstr(&base));
     strbuf_release(&base);
-    return http_reply_stream(req, 200, DICOM_JSON, UINT64_MAX, read_metadata, m, release_metadata);
+    enum status s = find_objects(req, 0, &f);
+    m->ids = f.ids;
+    if (s == STATUS_OK)
+        s = dicomweb_accept_json(req);
+    if (s == STATUS_OK)
+        s = next_instance(m);
+    s = dicomweb_recorded(req, &m->ids, s);
+    if (s == STATUS_OK)
+        return http_reply_stream(req, 200, DICOM_JSON, UINT64_MAX, read_metadata, m,
+                                 release_metadata);
+    free_metadata(m);
+    return s;
 }
 
 /* --- frames ---------------------------------------------------------------------------------- */
@@ -267,12 +224,6 @@ static const char *frame_type(const struct dicom_frames *f)
         if (strcmp(frame_types[i].syntax, f->syntax) == 0)
             return frame_types[i].type;
     return "application/x-compressed-frame";
-}
-
-static bool can_give_frames(void *ctx, const struct wish *w)
-{
-    const struct dicom_frames *f = ctx;
-    return w->multipart && (w->any_syntax || strcmp(w->syntax, f->syntax) == 0);
 }
 
 /* The numbers of the path, "1,3,2". */
@@ -308,7 +259,6 @@ enum status dicomweb_frames(struct http_request *req)
     struct download *d = NULL;
     struct strbuf pieces = STRBUF_INIT;
     struct object o;
-    struct wish wish = {.multipart = false};
     uint8_t id[OBJECT_ID];
     enum status s = dicomweb_find_one(req, id);
     bool found = s == STATUS_OK;
@@ -318,8 +268,9 @@ enum status dicomweb_frames(struct http_request *req)
         s = dicom_frames_read(d, &o, &f);
     if (s == STATUS_OK)
         s = list_frames(req, &f, d, id, &pieces);
+    const struct offer offer = {"multipart/related", frame_type(&f), f.syntax};
     if (s == STATUS_OK)
-        s = choose(req, frame_type(&f), can_give_frames, &f, &wish);
+        s = dicomweb_accept(req, &offer, 1, NULL);
     s = routes_recorded(req, found ? id : NULL, s);
     if (s == STATUS_OK)
         s = dicomweb_reply_parts(req, frame_type(&f), &pieces, false);
@@ -343,23 +294,18 @@ static bool range_valid(const char *text, struct piece *piece)
     return strcmp(again, text) == 0;
 }
 
-static bool can_give_bulk(void *ctx, const struct wish *w)
-{
-    (void)ctx;
-    return w->any_syntax;
-}
-
 enum status dicomweb_bulkdata(struct http_request *req)
 {
+    static const struct offer offers[] = {{"multipart/related", octets, ""}, {octets, NULL, ""}};
     struct piece piece = {.begins = true};
     struct strbuf pieces = STRBUF_INIT;
     struct object o;
-    struct wish wish = {.multipart = false};
+    size_t which = 0;
     uint8_t data_key[KEY_SIZE];
     enum status s = dicomweb_find_one(req, piece.id);
     bool found = s == STATUS_OK;
     if (s == STATUS_OK)
-        s = choose(req, octets, can_give_bulk, NULL, &wish);
+        s = dicomweb_accept(req, offers, 2, &which);
     if (s == STATUS_OK)
         s = index_find(store_index(dicomweb_vault), piece.id, &o, data_key);
     secret_wipe(data_key, sizeof(data_key));
@@ -370,26 +316,26 @@ enum status dicomweb_bulkdata(struct http_request *req)
     if (s != STATUS_OK)
         return s;
     strbuf_add(&pieces, &piece, sizeof(piece));
-    return dicomweb_reply_parts(req, octets, &pieces, wish.single);
+    return dicomweb_reply_parts(req, octets, &pieces, which == 1);
 }
 
 /* --- DELETE ---------------------------------------------------------------------------------- */
 
 enum status dicomweb_delete_study(struct http_request *req)
 {
-    struct strbuf ids = STRBUF_INIT;
+    struct found f = {.damaged = false};
     struct audit_by by = routes_caller(req);
-    enum status s = find_objects(req, &ids);
+    enum status s = find_objects(req, 0, &f);
     if (s != STATUS_OK)
         s = routes_recorded(req, NULL, s);
-    for (size_t at = 0; s == STATUS_OK && at < ids.len; at += OBJECT_ID) {
-        const uint8_t *id = (const uint8_t *)ids.bytes + at;
+    for (size_t at = 0; s == STATUS_OK && at < f.ids.len; at += OBJECT_ID) {
+        const uint8_t *id = (const uint8_t *)f.ids.bytes + at;
         s = store_delete(dicomweb_vault, id, &by);
         if (s == STATUS_NOT_FOUND) /* by somebody else meanwhile */
             s = STATUS_OK;
         else if (s != STATUS_OK)
             s = routes_recorded(req, id, s);
     }
-    strbuf_release(&ids);
+    strbuf_release(&f.ids);
     return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : s;
 }

@@ -7,12 +7,15 @@
 
 /* QIDO-RS (PS3.18, 10.6). */
 
+enum { RESULTS_BYTES = 4 << 20, MODALITIES_MAX = 100 /* told of a study */ };
+
 struct results {
     struct http_request *req;
     struct qido qido;
     struct dicom_query query;
     struct strbuf text; /* "[" result "," result: as JSON in memory it would be ten times as long */
-    size_t damaged;
+    int64_t seen;
+    bool damaged, cut;
     enum status status; /* of what is counted for a result */
 };
 
@@ -58,22 +61,22 @@ static void warn_of_fields(struct http_request *req, const struct qido *q, enum 
 
 /* --- attributes that are counted, not stored ------------------------------------------------- */
 
-static void add_modality(void *ctx, const struct object *o, json_t *attributes)
+static bool add_modality(void *ctx, const struct object *o, json_t *attributes)
 {
     json_t *list = ctx;
     const char *modality = dicom_json_text(attributes, 0x00080060);
-    json_t *known;
-    size_t i;
     (void)o;
-    json_array_foreach(list, i, known) if (modality && strcmp(json_string_value(known), modality) ==
-                                                           0) modality = NULL;
+    for (size_t i = 0; modality && i < json_array_size(list); i++)
+        if (strcmp(json_string_value(json_array_get(list, i)), modality) == 0)
+            return true;
     if (modality)
         json_array_append_new(list, json_string(modality));
+    return json_array_size(list) < MODALITIES_MAX;
 }
 
 static enum status add_modalities(struct index *ix, const char *study, json_t *to)
 {
-    struct dicom_query q = {.level = SERIES, .fields = 1, .limit = 1000};
+    struct dicom_query q = {.level = MODALITIES, .fields = 1};
     json_t *list = json_array();
     dicom_query_add(&q, ix, FIELD_STUDY, study);
     enum status s = dicom_search(ix, &q, add_modality, list);
@@ -119,19 +122,21 @@ static json_t *result(struct results *r, json_t *attributes)
     return to;
 }
 
-static void add_result(void *ctx, const struct object *o, json_t *attributes)
+static bool add_result(void *ctx, const struct object *o, json_t *attributes)
 {
     struct results *r = ctx;
     char id[OBJECT_ID_HEX + 1];
     const char *study = dicom_json_text(attributes, 0x0020000D);
     const char *series = dicom_json_text(attributes, 0x0020000E);
-    if (r->status != STATUS_OK)
-        return;
+    r->cut = r->text.len >= RESULTS_BYTES;
+    if (r->cut)
+        return false;
+    r->seen++;
     if (!study || !series) {
         object_id_format(o->id, id);
         log_error("object_damaged", F("object", id), F("what", "dicom row"));
-        r->damaged++;
-        return;
+        r->damaged = true;
+        return true;
     }
     json_t *one = result(r, attributes);
     if (r->query.level != INSTANCES)
@@ -139,14 +144,14 @@ static void add_result(void *ctx, const struct object *o, json_t *attributes)
     strbuf_addch(&r->text, r->text.len ? ',' : '[');
     json_write(&r->text, one);
     json_decref(one);
+    return r->status == STATUS_OK;
 }
 
 static enum status find(struct results *r)
 {
-    static const char *const types[] = {DICOM_JSON, "application/json", NULL};
     struct strbuf why = STRBUF_INIT;
     struct index *ix = store_index(dicomweb_vault);
-    enum status s = dicomweb_accept(r->req, types, NULL);
+    enum status s = dicomweb_accept_json(r->req);
     if (s == STATUS_OK) {
         s = qido_parse(http_query_string(r->req), r->query.level, &r->qido, &why);
         if (s != STATUS_OK)
@@ -166,14 +171,25 @@ static enum status find(struct results *r)
     return s == STATUS_OK ? r->status : s;
 }
 
+static void warn(struct results *r)
+{
+    char text[128];
+    warn_of_fields(r->req, &r->qido, r->query.level);
+    if (r->damaged)
+        http_set_header(r->req, "Warning", "299 dicom-vault \"damaged results are left out\"");
+    if (!r->cut)
+        return;
+    snprintf(text, sizeof(text), "299 dicom-vault \"there are more results: ask with offset=%lld\"",
+             (long long)(r->qido.offset + r->seen));
+    http_set_header(r->req, "Warning", text);
+}
+
 static enum status search(struct http_request *req, enum dicom_level level)
 {
     struct results r = {.req = req, .query.level = level, .status = STATUS_OK};
     enum status s = routes_recorded(req, NULL, find(&r));
     if (s == STATUS_OK)
-        warn_of_fields(req, &r.qido, level);
-    if (s == STATUS_OK && r.damaged > 0)
-        http_set_header(req, "Warning", "299 dicom-vault \"damaged results are left out\"");
+        warn(&r);
     if (s == STATUS_OK && r.text.len == 0) {
         s = http_reply(req, 204, NULL, NULL, 0);
     } else if (s == STATUS_OK) {

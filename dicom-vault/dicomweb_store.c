@@ -15,14 +15,15 @@ enum failure {
     CANNOT_UNDERSTAND = 0xC000,
     WRONG_STUDY = 0xA900,
     SYNTAX_UNSUPPORTED = 0xC122, /* "cannot understand", as all from 0xC000 on */
-    OTHER_BYTES = 0x0111,        /* duplicate SOP instance */
+    OUT_OF_RESOURCES = 0xA700,
+    OTHER_BYTES = 0x0111, /* duplicate SOP instance */
 };
 
 struct stow {
     struct http_request *req; /* valid inside a handler */
     struct multipart *parts;
-    struct upload *upload; /* of the part under way; NULL once it failed */
-    struct dicom_parser *parser;
+    struct dicom_parser *parser; /* of the part under way; NULL once it failed */
+    struct upload *upload;       /* NULL when there is no room for it */
     struct dicom_json *json;
     char why[WHY_MAX + 1];
     size_t count, unsupported;
@@ -85,7 +86,9 @@ static enum status part_failed(struct stow *st, const json_t *attributes, enum f
     dicom_json_set_int(item, 0x00081197, "US", code);
     dicom_json_set(item, 0x00000902, "LO", why);
     json_array_append_new(known ? st->failed : st->others, item);
-    enum status s = code == OTHER_BYTES ? STATUS_CONFLICT : STATUS_UNPROCESSABLE;
+    enum status s = code == OTHER_BYTES        ? STATUS_CONFLICT
+                    : code == OUT_OF_RESOURCES ? STATUS_STORAGE_FULL
+                                               : STATUS_UNPROCESSABLE;
     return routes_recorded(st->req, NULL, s) == s ? STATUS_OK : STATUS_UNAVAILABLE;
 }
 
@@ -109,20 +112,34 @@ static void part_stored(struct stow *st, const json_t *attributes)
 
 /* --- a part ---------------------------------------------------------------------------------- */
 
+/* Once something is stored, what there is no room for is read on for its UIDs alone, and told;
+ * before, the whole request is refused at once. */
+static enum status or_no_room(struct stow *st, enum status s)
+{
+    if (s != STATUS_STORAGE_FULL || json_array_size(st->stored) == 0)
+        return s;
+    upload_free(st->upload);
+    st->upload = NULL;
+    return STATUS_OK;
+}
+
 static enum status begin_part(void *ctx, const char *content_type)
 {
     struct stow *st = ctx;
     struct media m;
     const struct dicom_json_want want = {dicom_row_tags, dicom_row_tags_count, false};
-    if (++st->count > INSTANCES_MAX)
-        return http_fail(st->req, STATUS_TOO_LARGE, "at most %d instances", INSTANCES_MAX);
+    if (++st->count > INSTANCES_MAX + 1)
+        return STATUS_OK;
+    if (st->count > INSTANCES_MAX)
+        return part_failed(st, NULL, OUT_OF_RESOURCES,
+                           "this and what follows: too many instances in one request");
     if (media_parse(content_type, &m) != STATUS_OK || strcmp(m.name, "application/dicom") != 0) {
         st->unsupported++;
         return part_failed(st, NULL, CANNOT_UNDERSTAND, "the part is not application/dicom");
     }
     st->json = dicom_json_new(&want);
     st->parser = dicom_parser_new(dicom_json_tap, st->json);
-    return upload_new(dicomweb_vault, &st->upload);
+    return or_no_room(st, upload_new(dicomweb_vault, &st->upload));
 }
 
 static enum status refuse_part(struct stow *st, enum failure code, const char *why)
@@ -143,12 +160,12 @@ static enum status parse_failed(struct stow *st, enum status s)
 static enum status part_bytes(void *ctx, const uint8_t *bytes, size_t len)
 {
     struct stow *st = ctx;
-    if (!st->upload)
+    if (!st->parser)
         return STATUS_OK;
     enum status s = dicom_push(st->parser, bytes, len);
     if (s != STATUS_OK)
         return parse_failed(st, s);
-    return upload_write(st->upload, bytes, len);
+    return st->upload ? or_no_room(st, upload_write(st->upload, bytes, len)) : STATUS_OK;
 }
 
 /* What the instance must have to be found again. */
@@ -197,7 +214,9 @@ static enum status store_part(struct stow *st, json_t *attributes)
         return part_failed(st, attributes, CANNOT_UNDERSTAND, why);
     if (study && strcmp(study, dicom_json_text(attributes, 0x0020000D)) != 0)
         return part_failed(st, attributes, WRONG_STUDY, "of another study than the request's");
-    enum status s = commit_part(st, attributes);
+    enum status s = st->upload ? or_no_room(st, commit_part(st, attributes)) : STATUS_OK;
+    if (!st->upload)
+        return part_failed(st, attributes, OUT_OF_RESOURCES, "no space left");
     if (s == STATUS_CONFLICT)
         return part_failed(st, attributes, OTHER_BYTES, "stored before, with other content");
     if (s == STATUS_TOO_LARGE)
@@ -210,7 +229,7 @@ static enum status store_part(struct stow *st, json_t *attributes)
 static enum status end_part(void *ctx)
 {
     struct stow *st = ctx;
-    if (!st->upload)
+    if (!st->parser)
         return STATUS_OK;
     enum status s = dicom_finish(st->parser);
     if (s != STATUS_OK)
@@ -242,7 +261,6 @@ static enum status give_up_on_failure(struct stow *st, enum status s)
 static enum status stow_begin(struct http_request *req)
 {
     static const char *const none[] = {NULL};
-    static const char *const types[] = {DICOM_JSON, "application/json", NULL};
     struct stow *st = xcalloc(1, sizeof(*st));
     struct media m;
     st->req = req;
@@ -252,7 +270,7 @@ static enum status stow_begin(struct http_request *req)
     http_set_state(req, st, release_stow);
     enum status s = http_query_only(req, none);
     if (s == STATUS_OK)
-        s = dicomweb_accept(req, types, NULL);
+        s = dicomweb_accept_json(req);
     if (s == STATUS_OK && media_parse(http_header(req, "Content-Type"), &m) != STATUS_OK)
         s = http_fail(req, STATUS_BAD_REQUEST, "Content-Type: malformed");
     if (s == STATUS_OK &&
@@ -306,5 +324,5 @@ enum status dicomweb_store(struct http_request *req)
     add_sequence(reply, 0x00081198, st->failed);
     add_sequence(reply, 0x0008119A, st->others);
     size_t failed = json_array_size(st->failed) + json_array_size(st->others);
-    return dicomweb_reply(req, failed == 0 ? 200 : failed < st->count ? 202 : 409, reply);
+    return dicomweb_reply(req, failed == 0 ? 200 : json_array_size(st->stored) ? 202 : 409, reply);
 }

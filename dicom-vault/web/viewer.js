@@ -8,6 +8,7 @@ import { $, button } from "./ui.js";
 
 const KEPT = 128 << 20; // bytes of pictures
 const INSTANCES = 5000; // of a series
+const PAGE = 200; // that many always fit into a reply
 const PLACES = 200000; // whatever the instances say of their frames
 const PRESETS = { CT: { "Soft tissue": [40, 400], Lung: [-600, 1500], Bone: [400, 1800],
   Brain: [40, 80] } };
@@ -167,9 +168,20 @@ function placesOf(instances, path) {
   return list;
 }
 
+// A page may be short of what is damaged: the empty one is the end.
+async function instancesOf(path) {
+  const found = [];
+  for (let offset = 0; offset < INSTANCES; offset += PAGE) {
+    const page = await getDicomJson(`${path}/instances?limit=${PAGE}&offset=${offset}`);
+    if (!page.length) break;
+    found.push(...page);
+  }
+  return found;
+}
+
 // The series at `path`; the study is as QIDO has it.
 export async function openSeries(path, study, title) {
-  const found = await getDicomJson(`${path}/instances?limit=${INSTANCES}`);
+  const found = await instancesOf(path);
   found.sort((a, b) => number(a, TAG.instanceNumber, 0) - number(b, TAG.instanceNumber, 0));
   forget();
   opened += 1;

@@ -3,6 +3,9 @@
 import hashlib
 import hmac
 import json
+import re
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import vault_disk
@@ -109,8 +112,12 @@ REFUSED = [
     ("/studies", "PatientID=A1&00100020=A1", "twice"),
     ("/studies", "SeriesInstanceUID=1.1.1", "finer list"),
     ("/series", "SOPInstanceUID=1.1.1", "finer list"),
+    ("/series", "ModalitiesInStudy=CT", "studies only"),
+    ("/series", "Modality=CT&ModalitiesInStudy=CT", "studies only"),
+    ("/studies", "Modality=CT&ModalitiesInStudy=CT", "finer list"),
+    ("/studies/1.1/instances", "00080061=CT", "studies only"),
     ("/studies", "StudyInstanceUID=x", "want UIDs"), ("/studies", "limit=0", "limit"),
-    ("/studies", "limit=5001", "limit"), ("/studies", "offset=-1", "offset"),
+    ("/studies", "limit=1001", "limit"), ("/studies", "offset=-1", "offset"),
     ("/studies/1.1/series", "StudyInstanceUID=1.1", "path and query"),
     ("/studies", "PatientID=%FF", "badly encoded"),
 ]
@@ -130,6 +137,37 @@ def test_included_fields(hospital):
         got = hospital.request("GET", f"/dicomweb/studies?includefield={fields}&includefield=all")
         assert got.status_code == 200
         assert ("Warning" in got.headers) == (fields == "00280010")
+
+
+def test_every_modality_of_many_series(vault):
+    """The last of 1,101 series is the only one of its modality. To save time 1,099 of them are but
+    rows on the disk, without instances."""
+    vault.start()
+    assert stow(vault, instance("1.1", "1.1.1", Modality="CT")).status_code == 200
+    vault.disk.sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1099) "
+                   "INSERT INTO dicom_series SELECT NULL, randomblob(32), study, randomblob(32) "
+                   "FROM n, (SELECT study FROM dicom_series)")
+    vault.disk.sql("INSERT OR IGNORE INTO dicom_tags SELECT study, id FROM dicom_series")
+    assert stow(vault, instance("1.1", "1.1.2", Modality="SR")).status_code == 200
+    assert search(vault)[0]["00080061"]["Value"] == ["CT", "SR"]
+
+
+def test_a_reply_is_bounded(vault):
+    """In bytes as well: what does not fit is left for the next page, and that is said."""
+    vault.start()
+    long = {"StudyDescription": "x" * 8000, "SeriesDescription": "y" * 7000}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        files = [instance("1.1", "1.1.1", f"1.1.1.{i}", **long) for i in range(300)]
+    with ThreadPoolExecutor(6) as pool:
+        replies = pool.map(lambda i: stow(vault, *files[i::6]), range(6))
+        assert {r.status_code for r in replies} == {200}
+    got = vault.request("GET", "/dicomweb/instances?limit=1000&includefield=all")
+    found, offset = values(got.json(), UID), re.search(r"offset=(\d+)", got.headers["Warning"])[1]
+    assert 200 < len(found) < 300 and int(offset) == len(found) and len(got.content) < 5 << 20
+    rest = vault.request("GET", f"/dicomweb/instances?limit=1000&offset={offset}")
+    assert "Warning" not in rest.headers
+    assert sorted(found + values(rest.json(), UID)) == sorted(f"1.1.1.{i}" for i in range(300))
 
 
 def test_deleted_studies_are_found_no_more(hospital):

@@ -162,13 +162,28 @@ def test_keys_change_and_are_shredded_with_it(vault):
                           "(SELECT id FROM dicom_series)") == [(0,)]
 
 
-def test_quota_and_an_upload_that_breaks_off(vault):
-    """What came before stays, what comes again is a success, and nothing else is left."""
+def test_no_room(vault):
+    """What there is no room for is told beside what was stored, before it and behind it."""
     vault.start(VAULT_QUOTA=100_000)
-    small, large = instance(rows=32), instance(rows=256)
-    reply = stow(vault, small, large)
-    assert reply.status_code == 507, reply.text
-    assert len(vault.list()) == 1 and vault.disk.under_way() == []
+    large = instance(rows=256, uid="1.7")
+    assert stow(vault, large, instance()).status_code == 507, "at once: nothing is stored so far"
+    assert vault.list() == []
+    reply = stow(vault, instance(rows=32, uid="1.1"), large, instance(rows=32, uid="1.2"))
+    assert (reply.status_code, stored(reply)) == (202, ["1.1", "1.2"]), reply.text
+    assert failures(reply) == [(0xA700, "no space left")]
+    assert values(reply.json()["00081198"]["Value"], "00081155") == ["1.7"]
+    assert sorted(f["name"] for f in vault.list()) == ["1.1.dcm", "1.2.dcm"]
+    assert vault.disk.under_way() == []
+    log = vault.command("audit", "list").stdout.splitlines()
+    assert [" ".join(line.split()[4:]) for line in log if "storage-full" in line] == [
+        "store - storage-full"] * 2
+
+
+def test_an_upload_that_breaks_off(vault):
+    """What came before stays, what comes again is a success, and nothing else is left."""
+    vault.start()
+    small = instance(rows=32)
+    assert stow(vault, small).status_code == 200
     whole = multipart([small, small[:500]])
     connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=60)
     connection.request("POST", "/dicomweb/studies", body=whole[:-300], headers={

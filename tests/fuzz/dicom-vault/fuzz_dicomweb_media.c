@@ -17,6 +17,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         require(strlen(m.name) <= MEDIA_NAME_MAX && strlen(m.boundary) <= BOUNDARY_MAX);
     }
     media_parse(field, &m);
+    static const struct offer offers[] = {{"multipart/related", "application/dicom", "1.2"},
+                                          {"image/jpeg", NULL, NULL}};
+    require(media_choose(field, offers, 2, &rounds) == STATUS_BAD_REQUEST || rounds < 2);
     free(field);
     return 0;
 }

@@ -68,7 +68,7 @@ static void one_field_once(void **state)
         "PatientID=1&PatientID=1",
         "PatientID=1&00100020=2",
         "PatientID=1&Patient%49D=2",
-        "Modality=CT&ModalitiesInStudy=CT",
+        "Modality=CT&00080060=CT",
     };
     (void)state;
     for (size_t i = 0; i < COUNT(twice); i++) {
