@@ -77,13 +77,14 @@ class Person:
         self.run(f"[...document.querySelectorAll({json.dumps(within + ' button')})].find((b) => "
                  f"b.textContent.includes({json.dumps(text)})).click()")
 
-    def look_at(self, name):
-        """Open the first series of that patient's study, once its thumbnail is there."""
+    def look_at(self, name, picture=True):
+        """Open the first series of that patient's study, once its thumbnail, or that there is none,
+        is there."""
         self.press_button(name, "#study-list")
         study = ("[...document.querySelectorAll('#study-list > li')].find((li) => li.querySelector("
                  f"'.study').textContent.includes({json.dumps(name)}))")
-        self.wait(f"!!({study}.querySelector('.thumbnail img')?.naturalWidth || "
-                  f"{study}.querySelector('.no-picture'))")
+        self.wait(f"{study}.querySelector('.thumbnail img')?.naturalWidth > 0" if picture else
+                  f"!!{study}.querySelector('.no-picture')")
         self.run(f"{study}.querySelector('.series').click()")
         self.wait("document.getElementById('viewer').open && "
                   "document.getElementById('picture-said').textContent !== '…' && "
@@ -240,7 +241,7 @@ def test_colors_and_what_has_no_picture(visit, vault):
     red = person.shade(50, 5)
     assert red[0] > 200 and red[1] < 60 and red[2] < 60
     person.press("Escape")
-    person.look_at("NM1")
+    person.look_at("NM1", picture=False)
     assert person.run("document.getElementById('picture').width") == 1
     assert person.texts("#picture-said") != [""]
     assert "1CT" not in person.texts("#tag-list .value")
@@ -337,10 +338,30 @@ def test_text_is_never_markup(visit, vault, dicom, folder):
     assert "script-src" in person.run("window.wrong.splice(0).join()")
 
 
+def test_progress_of_an_upload(visit, vault, dicom):
+    """Over a slow line the bar goes from nothing to all by way of what is between, never back."""
+    path = dicom("CT_small.dcm", "large.dcm", Rows=1024, Columns=1024, PixelData=bytes(2 << 20))
+    person = visit()
+    person.sign_in(vault.key)
+    person.run("""window.progress = [];
+        new MutationObserver(() => {
+          const bar = document.getElementById('uploads-all');
+          window.progress.push(bar.value / bar.max);
+        }).observe(document.getElementById('uploads-all'), {attributes: true})""")
+    person.call("Network.enable")
+    person.call("Network.emulateNetworkConditions", offline=False, latency=0,
+                downloadThroughput=-1, uploadThroughput=2 << 20)
+    person.drop(path)
+    person.stored("1 of 1 file stored")
+    seen = person.run("window.progress")
+    assert seen == sorted(seen) and seen[-1] == 1, seen
+    assert len({x for x in seen if 0.05 < x < 0.95}) > 1, seen
+
+
 def test_one_file_twice_shares_nothing(visit, vault, folder):
     once, twice = folder / "a.txt", folder / "b.txt"
-    once.write_text("the same words")
-    twice.write_text("the same words")
+    for path in once, twice:
+        path.write_text("the same words, " * 10_000)
     person = visit()
     person.sign_in(vault.key)
     person.drop(once, twice)
@@ -356,6 +377,14 @@ def test_one_file_twice_shares_nothing(visit, vault, folder):
     for file_id, shown in zip((left[1], right[1]), (left, right)):
         assert "".join(shown[5:7]) == vault.disk.path(file_id).read_bytes()[:56].hex()
     assert left[5] != right[5] and left[6] != right[6]
+
+    def pieces(content):
+        return {content[i:i + 8] for i in range(len(content) - 7)}
+
+    seals = [pieces(vault.disk.path(file_id).read_bytes()) for file_id in (left[1], right[1])]
+    assert len(seals[0]) == len(seals[1]) > 160_000, "nor is a piece in one of them twice"
+    assert not seals[0] & seals[1] and not seals[0] & pieces(once.read_bytes())
+    assert len(pieces(once.read_bytes())) == 16, "a control: in the clear they are the same 16"
     person.screenshot("vault-seal")
 
 
