@@ -32,6 +32,10 @@ static enum status rotate(struct sqlite *db, void *ctx)
     if (s != STATUS_OK)
         return s;
     r->key_id = keyring_newest(keys);
+    if (r->key_id < newest) {
+        strbuf_addstr(r->why, "the keyring is older than the index: put its newest copy back");
+        return STATUS_CONFLICT;
+    }
     if (r->key_id == newest) { /* else a crash came between file and index, and this is its key */
         s = keyring_add(keys, &r->key_id);
         if (s != STATUS_OK)
@@ -151,6 +155,8 @@ enum status rekey_rewrap(struct store *s, const struct audit_by *by, uint64_t *d
 
 /* --- retire ---------------------------------------------------------------------------------- */
 
+/* The newest key stays, and what a crash of `rotate` left above it: so the keyring's last id never
+ * falls, and no id is given to a second key. */
 static enum status check_unused(struct sqlite *db, const struct rekey *r)
 {
     int64_t users = 0;
@@ -162,12 +168,13 @@ static enum status check_unused(struct sqlite *db, const struct rekey *r)
                              SQL(SQL_I64(r->key_id)), &found, &users);
     if (s != STATUS_OK)
         return s;
-    if (r->key_id == newest)
-        strbuf_addf(r->why, "key %u is the newest: rotate first", r->key_id);
+    if (r->key_id >= newest)
+        strbuf_addf(r->why, "key %u is not older than the newest, %u: rotate first", r->key_id,
+                    newest);
     else if (users > 0)
         strbuf_addf(r->why, "%lld objects are wrapped under key %u: rewrap first", (long long)users,
                     r->key_id);
-    return r->key_id == newest || users > 0 ? STATUS_CONFLICT : STATUS_OK;
+    return r->key_id >= newest || users > 0 ? STATUS_CONFLICT : STATUS_OK;
 }
 
 static enum status retire(struct sqlite *db, void *ctx)

@@ -6,15 +6,15 @@
 #include "store.h"
 
 /* A new key, which wraps from now on: into the keyring's file first, then into the index. CONFLICT
- * when the keyring is full. */
+ * when the keyring is full, or older than the index. */
 enum status rekey_rotate(struct store *s, const struct audit_by *by, uint32_t *key_id,
                          struct strbuf *why);
 /* Wrap every data key under the newest key. *done counts those it wrapped, *bad the ones that open
  * under no key, which stay as they are. */
 enum status rekey_rewrap(struct store *s, const struct audit_by *by, uint64_t *done, uint64_t *bad,
                          struct strbuf *why);
-/* Take a key out of the keyring. CONFLICT for the newest, and while an object is wrapped under it;
- * NOT_FOUND. */
+/* Take a key out of the keyring. CONFLICT for the newest, for one that the index does not know
+ * yet, and while an object is wrapped under it; NOT_FOUND. */
 enum status rekey_retire(struct store *s, const struct audit_by *by, uint32_t key_id,
                          struct strbuf *why);
 /* Delete the object so that its key is nowhere in the vault's files: the row and, in SQLite's log,

@@ -124,8 +124,20 @@ def test_a_crash_between_keyring_and_index_is_taken_up(running):
         db.execute("DELETE FROM wrapping_keys WHERE id = 2")
     file = running.put(b"under the key that the index names")
     assert rows(running)[file][0] == 1
+    # Retired now, its id would be another key's next, and who read the file between has the old one.
+    assert "rotate first" in running.command("retire", "2", check=False).stderr
+    before = running.disk.keys
     assert "key 2" in running.command("rotate").stdout
-    assert set(running.disk.keys) == {1, 2}
+    assert running.disk.keys == before and set(before) == {1, 2}
+
+
+def test_an_old_keyring_gives_no_id_twice(running):
+    """Put back from before a rotation: its next id would be that key's."""
+    old = (running.data / "keyring").read_bytes()
+    running.command("rotate")
+    (running.data / "keyring").write_bytes(old)
+    assert "older than the index" in running.command("rotate", check=False).stderr
+    assert (running.data / "keyring").read_bytes() == old
 
 
 def test_a_key_is_worn_out_before_its_nonces_may_repeat(running):
