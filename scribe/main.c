@@ -40,7 +40,7 @@ static const struct config_option options[] = {
     {"SCRIBE_SLOW_S", CONFIG_INT, &slow_s, "30",
      "a connection that takes nothing for so long is ended", 1, 3600, NULL},
     {"SCRIBE_QUEUE_BYTES", CONFIG_INT, &queue_bytes, "1048576",
-     "what a slow reader may have waiting", 65536, 64 << 20, NULL},
+     "what a slow reader may have waiting, answers aside", 65536, 64 << 20, NULL},
     {"SCRIBE_HISTORY_QUEUE", CONFIG_INT, &history_queue, "4096",
      "requests that may wait for the history", 1, 1000000, NULL},
     {"SCRIBE_HELLO_MS", CONFIG_INT, &chat_options.hello_ms, "5000",

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RING_MIN = 16, CLOSE_POLICY = 1008 };
+enum { RING_MIN = 16, CLOSE_POLICY = 1008, REPLIES_BYTES = 1 << 20 };
 
 struct session *session_new(size_t bytes_max, void *transport, void (*wake)(struct session *s))
 {
@@ -81,7 +81,7 @@ bool session_offer(struct session *s, struct frame *f)
 
 void session_reply(struct session *s, struct frame *f)
 {
-    if (!s->close_code && s->bytes > s->bytes_max)
+    if (!s->close_code && s->bytes > s->bytes_max + REPLIES_BYTES)
         session_abandon(s, CLOSE_POLICY, "slow_consumer");
     if (s->close_code)
         frame_unref(f);

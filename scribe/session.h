@@ -26,7 +26,7 @@ struct session {
 
     struct frame **ring;
     size_t ring_size, first, count; /* the size is a power of two */
-    size_t bytes, bytes_max;
+    size_t bytes, bytes_max;        /* the bound is for what nobody asked for */
 
     int close_code; /* 0: stays open; else a close frame is the queue's last */
     int64_t closing_ms;
@@ -40,8 +40,9 @@ void session_unref(struct session *s);
 /* Queue a frame of a room, with a reference of its own. False when the queue has no room for it
  * (an empty one always has) or the session ends: the session is behind and will ask later. */
 bool session_offer(struct session *s, struct frame *f);
-/* Queue a reply; takes the reference over. Whoever asks more than they read is ended as a slow
- * consumer: replies have no second chance. */
+/* Queue a reply; takes the reference over. Replies have no second chance, and so 1 MiB of room that
+ * messages leave free: a slow reader's queue is always at its bound. Whoever asks more than they
+ * read is ended as a slow consumer. */
 void session_reply(struct session *s, struct frame *f);
 bool session_idle(const struct session *s); /* open, and its queue is empty */
 

@@ -135,11 +135,30 @@ static void test_order_through_growth(void **state)
     session_unref(s);
 }
 
+/* A slow reader's queue is at its bound all the time, and it may ask nevertheless. */
+static void test_replies_have_room_beside_messages(void **state)
+{
+    (void)state;
+    struct session *s = open_session(100);
+    struct frame *large = filled(500), *small = filled(10);
+    assert_true(session_offer(s, large));
+    for (size_t i = 0; i < 1000; i++)
+        session_reply(s, filled(100));
+    assert_int_equal(s->close_code, 0);
+    assert_int_equal(s->count, 1001);
+    assert_false(session_offer(s, small));
+    frame_unref(large);
+    frame_unref(small);
+    session_unref(s);
+}
+
 static void test_replies_end_who_does_not_read(void **state)
 {
     (void)state;
     struct session *s = open_session(100);
-    session_reply(s, filled(300)); /* one may be over */
+    session_reply(s, filled(1 << 20));
+    assert_int_equal(s->close_code, 0);
+    session_reply(s, filled(100)); /* one may be over */
     assert_int_equal(s->close_code, 0);
     session_reply(s, filled(10));
     assert_int_equal(s->close_code, 1008);
@@ -182,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_bounded_in_bytes),
         cmocka_unit_test(test_order_through_growth),
         cmocka_unit_test(test_the_end),
+        cmocka_unit_test(test_replies_have_room_beside_messages),
         cmocka_unit_test(test_replies_end_who_does_not_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
