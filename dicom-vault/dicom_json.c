@@ -42,17 +42,9 @@ static bool wanted(const struct dicom_json *j, const struct dicom_event *e, size
     return false;
 }
 
-static bool vr_in(const char *vr, const char *list)
-{
-    for (; *list; list += 3)
-        if (list[0] == vr[0] && list[1] == vr[1])
-            return true;
-    return false;
-}
-
 static bool is_bytes(const char *vr)
 {
-    return vr_in(vr, "OB OD OF OL OV OW UN ");
+    return dicom_vr_in(vr, "OB OD OF OL OV OW UN ");
 }
 
 /* --- values ---------------------------------------------------------------------------------- */
@@ -109,15 +101,15 @@ static json_t *text_json(const char *vr, const char *text)
 {
     if (!*text)
         return json_null();
-    if (vr_in(vr, "PN "))
+    if (dicom_vr_in(vr, "PN "))
         return name_json(text);
-    return vr_in(vr, "DS IS ") ? decimal_json(text, vr[0] == 'I') : json_string(text);
+    return dicom_vr_in(vr, "DS IS ") ? decimal_json(text, vr[0] == 'I') : json_string(text);
 }
 
 static void add_texts(json_t *attribute, const struct dicom_event *e, enum dicom_charset set)
 {
-    bool one = vr_in(e->vr, "LT ST UT UR ");
-    if (!vr_in(e->vr, "LO LT PN SH ST UC UT "))
+    bool one = dicom_vr_in(e->vr, "LT ST UT UR ");
+    if (!dicom_vr_in(e->vr, "LO LT PN SH ST UC UT "))
         set = CHARSET_ASCII;
     for (size_t at = 0; at <= e->value_len && e->value_len > 0;) {
         const uint8_t *from = e->value + at;
@@ -133,14 +125,6 @@ static void add_texts(json_t *attribute, const struct dicom_event *e, enum dicom
     }
 }
 
-static uint64_t get_le(const uint8_t *in, size_t bytes)
-{
-    uint64_t value = 0;
-    while (bytes-- > 0)
-        value = value << 8 | in[bytes];
-    return value;
-}
-
 static json_t *real_json(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
@@ -148,8 +132,8 @@ static json_t *real_json(double value)
 
 static json_t *float_json(const uint8_t *in, size_t size)
 {
-    uint32_t bits = (uint32_t)get_le(in, 4);
-    uint64_t bits64 = get_le(in, size);
+    uint32_t bits = (uint32_t)dicom_le(in, 4);
+    uint64_t bits64 = dicom_le(in, size);
     float narrow;
     double wide;
     memcpy(&narrow, &bits, sizeof(narrow));
@@ -160,7 +144,7 @@ static json_t *float_json(const uint8_t *in, size_t size)
 static json_t *tag_json(const uint8_t *in)
 {
     char text[9];
-    dicom_tag_format((uint32_t)(get_le(in, 2) << 16 | get_le(in + 2, 2)), text);
+    dicom_tag_format((uint32_t)(dicom_le(in, 2) << 16 | dicom_le(in + 2, 2)), text);
     return json_string(text);
 }
 
@@ -189,7 +173,7 @@ static json_t *number_json(const struct number *n, const uint8_t *in)
         return float_json(in, n->size);
     if (n->kind == TAG)
         return tag_json(in);
-    uint64_t value = get_le(in, n->size);
+    uint64_t value = dicom_le(in, n->size);
     if (n->kind == UNSIGNED && value > INT64_MAX)
         return json_sprintf("%llu", (unsigned long long)value);
     if (n->kind == SIGNED && n->size < 8 && value >> (8 * n->size - 1))
@@ -254,7 +238,8 @@ static bool count(struct dicom_json *j)
 
 static size_t on_element(struct dicom_json *j, const struct dicom_event *e)
 {
-    bool sequence = vr_in(e->vr, "SQ ") || (vr_in(e->vr, "UN ") && e->length == DICOM_UNDEFINED);
+    bool sequence =
+        dicom_vr_in(e->vr, "SQ ") || (dicom_vr_in(e->vr, "UN ") && e->length == DICOM_UNDEFINED);
     if (!wanted(j, e, e->depth) || !count(j))
         return e->tag == DICOM_TAG(8, 5) ? DICOM_UID_MAX : 0;
     if (sequence && !j->want.tags && e->depth < DICOM_DEPTH_MAX)

@@ -60,14 +60,30 @@ static enum status bad(struct dicom_parser *p, const char *why)
     return fail(p, STATUS_UNPROCESSABLE, why);
 }
 
+uint64_t dicom_le(const uint8_t *in, size_t size)
+{
+    uint64_t value = 0;
+    while (size-- > 0)
+        value = value << 8 | in[size];
+    return value;
+}
+
+bool dicom_vr_in(const char vr[3], const char *list)
+{
+    for (; *list; list += 3)
+        if (list[0] == vr[0] && list[1] == vr[1])
+            return true;
+    return false;
+}
+
 static uint32_t le16(const uint8_t *b)
 {
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8;
+    return (uint32_t)dicom_le(b, 2);
 }
 
 static uint32_t le32(const uint8_t *b)
 {
-    return le16(b) | le16(b + 2) << 16;
+    return (uint32_t)dicom_le(b, 4);
 }
 
 static struct level *top(struct dicom_parser *p)
@@ -188,23 +204,16 @@ static void begin_value(struct dicom_parser *p, size_t keep)
 
 /* --- heads ----------------------------------------------------------------------------------- */
 
-static bool vr_among(const char vr[3], const char *list)
-{
-    for (; *list; list += 3)
-        if (list[0] == vr[0] && list[1] == vr[1])
-            return true;
-    return false;
-}
-
 static bool vr_is_long(const char vr[3])
 {
-    return vr_among(vr, "OB OD OF OL OV OW SQ SV UC UN UR UT UV ");
+    return dicom_vr_in(vr, "OB OD OF OL OV OW SQ SV UC UN UR UT UV ");
 }
 
 static bool vr_known(const char vr[3])
 {
-    return vr_is_long(vr) || vr_among(vr, "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM "
-                                          "UI UL US ");
+    return vr_is_long(vr) ||
+           dicom_vr_in(vr, "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM "
+                           "UI UL US ");
 }
 
 static enum status item_head(struct dicom_parser *p, uint32_t tag, uint32_t length)
@@ -260,8 +269,8 @@ static enum status element(struct dicom_parser *p, bool implicit)
 {
     struct dicom_event *e = &p->event;
     size_t keep = tell(p, DICOM_ELEMENT);
-    bool sequence = vr_among(e->vr, "SQ ");
-    bool bytes = vr_among(e->vr, "OB OD OF OL OV OW ");
+    bool sequence = dicom_vr_in(e->vr, "SQ ");
+    bool bytes = dicom_vr_in(e->vr, "OB OD OF OL OV OW ");
     if (e->length != DICOM_UNDEFINED && e->length > top(p)->end - p->at)
         return bad(p, "longer than what it stands in");
     if (!sequence && e->length != DICOM_UNDEFINED) {
@@ -273,7 +282,7 @@ static enum status element(struct dicom_parser *p, bool implicit)
     enum status s = STATUS_OK;
     if (bytes)
         s = push_level(p, FRAGMENTS, e->length, implicit);
-    else if (sequence || vr_among(e->vr, "UN "))
+    else if (sequence || dicom_vr_in(e->vr, "UN "))
         s = begin_sequence(p, implicit || !sequence); /* PS3.5, 6.2.2, note 2 */
     else
         s = bad(p, "value without a length");

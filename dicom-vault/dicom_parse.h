@@ -19,6 +19,11 @@ enum {
 #define DICOM_UNDEFINED UINT32_MAX
 #define DICOM_TAG(group, element) ((uint32_t)(group) << 16 | (element))
 
+/* `size` bytes (up to 8), little endian. */
+uint64_t dicom_le(const uint8_t *in, size_t size);
+/* Is that VR in a list such as "OB OW "? */
+bool dicom_vr_in(const char vr[3], const char *list);
+
 /* Which item of which sequence one is in. */
 struct dicom_step {
     uint32_t tag;

@@ -47,6 +47,15 @@ enum status dicom_walk(struct download *d, const struct object *o, struct dicom_
     return s;
 }
 
+enum status dicom_read(struct download *d, uint64_t offset, uint8_t *out, size_t len)
+{
+    size_t n = 1;
+    enum status s = download_range(d, offset, len);
+    for (; s == STATUS_OK && len > 0 && n > 0; out += n, len -= n)
+        s = download_read(d, out, len, &n);
+    return s == STATUS_OK && len > 0 ? STATUS_CORRUPT : s;
+}
+
 /* --- frames ---------------------------------------------------------------------------------- */
 
 static const uint32_t pixel_tags[] = {
@@ -142,18 +151,14 @@ static enum status table_entry(const struct dicom_frames *f, struct download *d,
                                uint64_t *offset)
 {
     uint8_t entry[4] = {0};
-    size_t have = 0, n = 1;
     struct dicom_extent table = fragment(f, 0);
     *offset = UINT64_MAX;
     if (i == f->count)
         return STATUS_OK;
     if (table.length / 4 <= i)
         return STATUS_NOT_ACCEPTABLE;
-    enum status s = download_range(d, table.offset + 4 * i, 4);
-    for (; s == STATUS_OK && have < 4 && n > 0; have += n)
-        s = download_read(d, entry + have, 4 - have, &n);
-    *offset = (uint64_t)entry[0] | (uint64_t)entry[1] << 8 | (uint64_t)entry[2] << 16 |
-              (uint64_t)entry[3] << 24;
+    enum status s = dicom_read(d, table.offset + 4 * i, entry, sizeof(entry));
+    *offset = dicom_le(entry, sizeof(entry));
     return s;
 }
 

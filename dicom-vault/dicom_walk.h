@@ -8,6 +8,9 @@
  * was stored. */
 enum status dicom_walk(struct download *d, const struct object *o, struct dicom_parser *p);
 
+/* `len` bytes at `offset`, all of them there. */
+enum status dicom_read(struct download *d, uint64_t offset, uint8_t *out, size_t len);
+
 /* Where the pixel data is, and what the elements say of it. */
 struct dicom_frames {
     json_t *attributes; /* the Image Pixel module and its like */

@@ -29,6 +29,36 @@ static enum status bad(struct strbuf *why, const char *name, const char *text)
     return STATUS_BAD_REQUEST;
 }
 
+/* --- what lists tell ------------------------------------------------------------------------- */
+
+static const uint32_t study_tags[] = {
+    0x00080005, 0x00080020, 0x00080030, 0x00080050, 0x00080056, 0x00080061, 0x00080090,
+    0x00080201, 0x00081030, 0x00081190, 0x00100010, 0x00100020, 0x00100030, 0x00100040,
+    0x00101010, 0x0020000D, 0x00200010, 0x00201206, 0x00201208,
+};
+static const uint32_t series_tags[] = {
+    0x00080021, 0x00080031, 0x00080060, 0x00080070, 0x00080080, 0x0008103E,
+    0x00180015, 0x0020000E, 0x00200011, 0x00201209, 0x00400244, 0x00400245,
+};
+
+static bool among(const uint32_t *tags, size_t n, uint32_t tag)
+{
+    for (size_t i = 0; i < n; i++)
+        if (tags[i] == tag)
+            return true;
+    return false;
+}
+
+bool qido_tells(enum dicom_level level, uint32_t tag)
+{
+    if (level == INSTANCES &&
+        (tag == 0x00083002 || among(dicom_row_tags, dicom_row_tags_count, tag)))
+        return true;
+    if (among(study_tags, sizeof(study_tags) / sizeof(study_tags[0]), tag))
+        return true;
+    return level == SERIES && among(series_tags, sizeof(series_tags) / sizeof(series_tags[0]), tag);
+}
+
 /* --- days ------------------------------------------------------------------------------------ */
 
 static bool leap(int year)
@@ -139,21 +169,14 @@ static enum status take_value(const struct criterion *c, const struct strbuf *te
     return STATUS_OK;
 }
 
-static enum status take_includes(char *value, struct qido *q, struct strbuf *why)
+static enum status take_includes(char *value, enum dicom_level level, struct qido *q)
 {
     char *rest = NULL;
     for (char *name = strtok_r(value, ",", &rest); name; name = strtok_r(NULL, ",", &rest)) {
         bool hex = strlen(name) == 8 && strspn(name, "0123456789abcdefABCDEF") == 8;
         const struct dicom_entry *entry = dicom_by_keyword(name);
-        if (strcmp(name, "all") == 0) {
-            q->all = true;
-            continue;
-        }
-        if (q->includes == QIDO_INCLUDES_MAX)
-            return bad(why, "includefield", "at most 64");
-        q->include[q->includes++] = hex     ? (uint32_t)strtoul(name, NULL, 16)
-                                    : entry ? entry->tag
-                                            : 0;
+        uint32_t tag = hex ? (uint32_t)strtoul(name, NULL, 16) : entry ? entry->tag : 0;
+        q->untold = q->untold || (strcmp(name, "all") != 0 && !qido_tells(level, tag));
     }
     return STATUS_OK;
 }
@@ -209,7 +232,7 @@ static enum status take_pair(const char *pair, enum dicom_level level, struct qi
     if (is_pair(pair, "offset", value, &s) && s == STATUS_OK)
         return take_number("offset", strbuf_cstr(value), 0, INT64_C(1) << 40, &q->offset, why);
     if (is_pair(pair, "includefield", value, &s) && s == STATUS_OK)
-        return take_includes(value->bytes, q, why);
+        return take_includes(value->bytes, level, q);
     if (is_pair(pair, "fuzzymatching", value, &s) && s == STATUS_OK)
         return strcmp(strbuf_cstr(value), "false") == 0
                    ? STATUS_OK

@@ -111,15 +111,6 @@ static bool describe(const json_t *a, struct pixels *px)
     return photometric_parse(dicom_json_text(a, 0x00280004), &px->photometric);
 }
 
-static enum status read_frame(struct picture *p, uint64_t offset, uint8_t *frame, size_t len)
-{
-    size_t have = 0, n = 1;
-    enum status s = download_range(p->d, offset, len);
-    for (; s == STATUS_OK && have < len && n > 0; have += n)
-        s = download_read(p->d, frame + have, len - have, &n);
-    return s == STATUS_OK && have < len ? STATUS_CORRUPT : s;
-}
-
 static enum status render_native(struct picture *p)
 {
     struct pixels px;
@@ -132,7 +123,7 @@ static enum status render_native(struct picture *p)
     if (size > extent.length)
         return http_fail(p->req, STATUS_NOT_ACCEPTABLE, "the frame is shorter than it should be");
     uint8_t *frame = xmalloc((size_t)size);
-    enum status s = read_frame(p, extent.offset, frame, (size_t)size);
+    enum status s = dicom_read(p->d, extent.offset, frame, (size_t)size);
     if (s == STATUS_OK)
         s = render(&px, frame, (size_t)size, &p->rendering, &p->out);
     secret_wipe(frame, (size_t)size);

@@ -19,46 +19,6 @@ struct results {
     enum status status; /* of what is counted for a result */
 };
 
-/* --- what a list of studies or series tells; a list of instances tells all that a row has ---- */
-
-static const uint32_t study_tags[] = {
-    0x00080020, 0x00080030, 0x00080050, 0x00080090, 0x00080201, 0x00081030, 0x00100010,
-    0x00100020, 0x00100030, 0x00100040, 0x00101010, 0x0020000D, 0x00200010,
-};
-static const uint32_t series_tags[] = {
-    0x00080021, 0x00080031, 0x00080060, 0x00080070, 0x00080080, 0x0008103E,
-    0x00180015, 0x0020000E, 0x00200011, 0x00400244, 0x00400245,
-};
-
-static bool among(const uint32_t *tags, size_t n, uint32_t tag)
-{
-    for (size_t i = 0; i < n; i++)
-        if (tags[i] == tag)
-            return true;
-    return false;
-}
-
-static bool told(enum dicom_level level, uint32_t tag)
-{
-    if (level == INSTANCES)
-        return among(dicom_row_tags, dicom_row_tags_count, tag);
-    if (among(study_tags, sizeof(study_tags) / sizeof(study_tags[0]), tag))
-        return true;
-    return level == SERIES && among(series_tags, sizeof(series_tags) / sizeof(series_tags[0]), tag);
-}
-
-/* Fields that were asked for and are not kept in rows (PS3.18, 8.3.4.3: a server may leave them
- * out). */
-static void warn_of_fields(struct http_request *req, const struct qido *q, enum dicom_level level)
-{
-    for (size_t i = 0; i < q->includes; i++)
-        if (!told(level, q->include[i]) && q->include[i] >> 16 != 0x0020 &&
-            q->include[i] != 0x00080061)
-            http_set_header(req, "Warning",
-                            "299 dicom-vault \"some of includefield is not in lists: metadata has "
-                            "it\"");
-}
-
 /* --- attributes that are counted, not stored ------------------------------------------------- */
 
 static bool add_modality(void *ctx, const struct object *o, json_t *attributes)
@@ -104,16 +64,17 @@ static enum status add_counts(struct index *ix, enum dicom_level level, const ch
 
 static json_t *result(struct results *r, json_t *attributes)
 {
-    json_t *to = json_object(), *attribute;
-    const char *name, *uid = dicom_json_text(attributes, 0x0020000D);
+    json_t *to = json_object();
+    const char *uid = dicom_json_text(attributes, 0x0020000D);
     const char *series = dicom_json_text(attributes, 0x0020000E);
     struct strbuf url = STRBUF_INIT;
     dicom_json_set(to, 0x00080005, "CS", "ISO_IR 192");
     dicom_json_set(to, 0x00080056, "CS", "ONLINE");
-    json_object_foreach(attributes, name,
-                        attribute) if (told(r->query.level, (uint32_t)strtoul(name, NULL, 16)) ||
-                                       r->query.level == INSTANCES)
-        json_object_set(to, name, attribute);
+    for (void *at = json_object_iter(attributes); at; at = json_object_iter_next(attributes, at)) {
+        const char *name = json_object_iter_key(at);
+        if (qido_tells(r->query.level, (uint32_t)strtoul(name, NULL, 16)))
+            json_object_set(to, name, json_object_iter_value(at));
+    }
     dicomweb_url(r->req, uid, r->query.level >= SERIES ? series : NULL,
                  r->query.level == INSTANCES ? dicom_json_text(attributes, 0x00080018) : NULL,
                  &url);
@@ -174,7 +135,10 @@ static enum status find(struct results *r)
 static void warn(struct results *r)
 {
     char text[128];
-    warn_of_fields(r->req, &r->qido, r->query.level);
+    if (r->qido.untold)
+        http_set_header(
+            r->req, "Warning",
+            "299 dicom-vault \"some of includefield is not in lists: metadata has it\"");
     if (r->damaged)
         http_set_header(r->req, "Warning", "299 dicom-vault \"damaged results are left out\"");
     if (!r->cut)

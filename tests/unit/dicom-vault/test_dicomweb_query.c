@@ -53,8 +53,14 @@ static void queries(void **state)
     qido_release(&q);
     assert_int_equal(parse("includefield=all&includefield=00081030,PatientID,what", SERIES, &q),
                      STATUS_OK);
-    assert_true(q.all && q.includes == 3 && q.include[0] == 0x00081030);
-    assert_true(q.include[1] == 0x00100020 && q.include[2] == 0);
+    assert_true(q.untold);
+    qido_release(&q);
+    assert_int_equal(parse("includefield=all&includefield=00081030,PatientID", STUDIES, &q),
+                     STATUS_OK);
+    assert_false(q.untold);
+    qido_release(&q);
+    assert_int_equal(parse("includefield=Modality", STUDIES, &q), STATUS_OK);
+    assert_true(q.untold);
     qido_release(&q);
     assert_int_equal(parse("StudyInstanceUID=1.2,1.3%5C1.4", STUDIES, &q), STATUS_OK);
     assert_memory_equal(q.values[FIELD_STUDY].bytes, "1.2\0001.3\0001.4", 12);
