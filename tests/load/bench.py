@@ -164,9 +164,10 @@ class Bench:
         self.name = name
         self.rows = []
 
-    def add(self, name, runs, unit, limits=None):
+    def add(self, name, runs, unit, limits=None, paired=True):
         """A figure: what each run gave, and what the limit gave beside it. Of both the median
-        counts; the ratio is that of the pairs, since the speed of a shared machine drifts."""
+        counts; the ratio is that of the pairs, since the speed of a shared machine drifts, or with
+        `paired` false that of the two medians, as anybody can work out from the table."""
         runs, limits = list(runs), list(limits or [])
         pairs = [r / limit for r, limit in zip(runs, limits) if limit]
         self.rows.append({
@@ -177,6 +178,8 @@ class Bench:
             "ratio": statistics.median(pairs) if pairs else None,
             "runs": runs,
         })
+        if pairs and not paired:
+            self.rows[-1]["ratio"] = statistics.median(runs) / statistics.median(limits)
         row = self.rows[-1]
         print(f"  {name}: {_plain(row['value'])} {unit}", flush=True)
 
@@ -184,7 +187,7 @@ class Bench:
         """Print the table and write build/load/NAME.json."""
         cells = [("", "value", "unit", "limit", "ratio", "runs")]
         for r in self.rows:
-            ratio = "" if r["ratio"] is None else f"{r['ratio']:.2f}"
+            ratio = "" if r["ratio"] is None else f"{r['ratio']:.3f}"
             cells.append((r["name"], _plain(r["value"]), r["unit"], _plain(r["limit"]), ratio,
                           " ".join(map(_plain, r["runs"]))))
         widths = [max(len(row[i]) for row in cells) for i in range(6)]
