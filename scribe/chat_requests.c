@@ -9,7 +9,8 @@
 void chat_refuse(struct session *s, const struct request *r, enum status status, const char *detail)
 {
     bool nack = r->type == REQUEST_SEND && r->id;
-    bool retryable = status_http(status) == 503 || status == STATUS_RATE_LIMITED;
+    bool retryable = status_http(status) == 503 || status == STATUS_RATE_LIMITED ||
+                     status == STATUS_STORAGE_FULL;
     session_reply(s,
                   frame_json("{s:s s:s s:s s:b s:s* s:s* s:s*}", "type", nack ? "nack" : "error",
                              "error", status_slug(status), "detail", detail, "retryable", retryable,
@@ -213,16 +214,18 @@ static void marked(void *ctx, struct mail *m)
     struct chat *c = ctx;
     struct job *job = (struct job *)m;
     struct session *s = job->owner;
-    const struct member *member = room_member(s, job->room);
+    struct room *room = room_find(c->rooms, job->room); /* perhaps left meanwhile */
     const struct request r = {.type = REQUEST_READ, .room = job->room};
     if (job->status != STATUS_OK)
         chat_refuse(s, &r, job->status, status_title(job->status));
-    else if (member) {
+    else {
         int64_t marker = job->membership.marker; /* another device may be further ahead */
-        room_advance(c->rooms, member->room, marker);
-        struct frame *f =
-            frame_json("{s:s s:s s:I s:I}", "type", "read", "room", job->room, "marker",
-                       (json_int_t)marker, "unread", (json_int_t)(member->room->head - marker));
+        if (room)
+            room_advance(c->rooms, room, marker);
+        int64_t head = room ? room->head : job->membership.head;
+        int64_t unread = head > marker ? head - marker : 0;
+        struct frame *f = frame_json("{s:s s:s s:I s:I}", "type", "read", "room", job->room,
+                                     "marker", (json_int_t)marker, "unread", (json_int_t)unread);
         session_reply(s, frame_ref(f));
         chat_tell_user(c, s->user, s, f);
     }
@@ -240,6 +243,7 @@ static void on_read(struct chat *c, struct session *s, const struct request *r)
     }
     struct job *job = chat_job(JOB_MARK, s, r, marked);
     job->seq = r->seq;
+    job->membership.head = m->room->head;
     chat_ask(c, s, r, job);
 }
 

@@ -84,6 +84,7 @@ struct history_driver {
     /* Move a member's marker forward to `seq`, never back. */
     enum status (*mark)(struct history *h, const char *room, const char *user, int64_t seq);
     enum status (*drop_member)(struct history *h, const char *room, const char *user);
+    /* Removed, also who is no member. */
     enum status (*ban_member)(struct history *h, const char *room, const char *user);
     enum status (*raise_version)(struct history *h, const char *room, int64_t *version);
 

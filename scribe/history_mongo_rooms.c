@@ -8,7 +8,7 @@
 #include "log.h"
 #include <string.h>
 
-enum { DUPLICATE_KEY = 11000 };
+enum { DUPLICATE_KEY = 11000, TRIES = 5 };
 
 const char *mongo_member_id(char out[MEMBER_ID_SIZE], const char *room, const char *user)
 {
@@ -134,13 +134,16 @@ static enum status change_member(struct history *h, const char *room, const char
 {
     char id[MEMBER_ID_SIZE];
     bson_error_t error;
+    unsigned tries = 0;
     bson_t *where = BCON_NEW("_id", BCON_UTF8(mongo_member_id(id, room, user)));
     bson_t *opts = BCON_NEW("upsert", BCON_BOOL(upsert));
-    bool done = mongoc_collection_update_one(h->members, where, change, opts, NULL, &error);
+    bool done;
+    do /* two upserts of one _id met: the other one is done, and this one finds it */
+        done = mongoc_collection_update_one(h->members, where, change, opts, NULL, &error);
+    while (!done && error.code == DUPLICATE_KEY && ++tries < TRIES);
     bson_destroy(where);
     bson_destroy(opts);
     bson_destroy(change);
-    /* Two upserts of one _id met: the other one is done, and trying again finds it. */
     return done ? STATUS_OK : mongo_unavailable("member", &error);
 }
 
@@ -179,8 +182,11 @@ enum status mongo_mark(struct history *h, const char *room, const char *user, in
 
 enum status mongo_ban_member(struct history *h, const char *room, const char *user)
 {
-    return change_member(h, room, user, BCON_NEW("$set", "{", "removed", BCON_BOOL(true), "}"),
-                         false);
+    return change_member(h, room, user,
+                         BCON_NEW("$set", "{", "room", BCON_UTF8(room), "user", BCON_UTF8(user),
+                                  "removed", BCON_BOOL(true), "}", "$setOnInsert", "{", "seq",
+                                  BCON_INT64(-1), "}"),
+                         true);
 }
 
 enum status mongo_drop_member(struct history *h, const char *room, const char *user)

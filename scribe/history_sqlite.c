@@ -246,8 +246,9 @@ static enum status drop_member(struct history *h, const char *room, const char *
 
 static enum status ban_member(struct history *h, const char *room, const char *user)
 {
-    return sqlite_exec(h->db, "UPDATE members SET removed = 1 WHERE room = ? AND user = ?",
-                       SQL(SQL_TEXT(room), SQL_TEXT(user)), NULL);
+    return sqlite_exec(
+        h->db, "INSERT INTO members VALUES (?, ?, -1, 1) ON CONFLICT DO UPDATE SET removed = 1",
+        SQL(SQL_TEXT(room), SQL_TEXT(user)), NULL);
 }
 
 static enum status raise_version(struct history *h, const char *room, int64_t *version)

@@ -22,14 +22,23 @@ static enum status find_place(struct act *a)
 
 /* --- create and join ------------------------------------------------------------------------ */
 
+/* The owner who asks again did not get the answer, and perhaps only half of the room. */
 static enum status create(void *act)
 {
     struct act *a = act;
     const struct member_change *c = a->c;
+    const struct place *p = &a->place;
+    int64_t head = 0;
     enum status status = c->driver->add_room(c->h, c->room, c->by, a->private);
-    if (status == STATUS_DUPLICATE)
-        return STATUS_CONFLICT;
-    return status == STATUS_OK ? c->driver->put_member(c->h, c->room, c->by, 0) : status;
+    if (status == STATUS_DUPLICATE) {
+        status = find_place(a);
+        if (status == STATUS_OK && (!p->owns || p->private != a->private))
+            status = STATUS_CONFLICT;
+    }
+    if (status != STATUS_OK || p->known)
+        return status;
+    status = c->driver->durable_head(c->h, c->room, &head);
+    return status == STATUS_OK ? c->driver->put_member(c->h, c->room, c->by, head) : status;
 }
 
 enum status membership_create(const struct member_change *c, bool private)

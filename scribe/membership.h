@@ -12,7 +12,8 @@ struct member_change {
     const char *room, *by, *user;
 };
 
-/* A new room of `by`, who is its first member. CONFLICT: the name is taken. */
+/* A new room of `by`, who is its first member; or theirs already, and as private. CONFLICT: the
+ * name is taken. */
 enum status membership_create(const struct member_change *c, bool private);
 /* `by` becomes a member, or comes again; a room that is unknown is created, public. The first join
  * sets the marker to the head. NOT_FOUND: private, and not invited. FORBIDDEN: removed. */

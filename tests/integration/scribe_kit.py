@@ -64,8 +64,11 @@ class MongoHistory:
         self.database = name("t").replace("-", "_")
         self.url = ferret.url(self.database)
 
+    def db(self):
+        return pymongo.MongoClient(self.url)[self.database]
+
     def messages(self):
-        return pymongo.MongoClient(self.url)[self.database].messages
+        return self.db().messages
 
     def rows(self, room):
         return [(m["seq"], m["sender"], m["client_id"], m["text"])

@@ -8,6 +8,7 @@ import requests
 import scribe_kit as kit
 from harness.proxy import Proxy
 from harness.process import until
+from harness.smalldisk import ServerOn, SmallDisk
 from scribe_checker import progress, run_people
 from scribe_kit import history  # noqa: F401 (a fixture)
 from websockets.exceptions import InvalidStatus
@@ -174,6 +175,41 @@ def test_sqlite_locked_by_another_process(start_server, folder):
             assert (reply["type"], reply["retryable"]) == ("nack", True)
             assert kit.seqs(ada.answer("history", type="history", room=room)["messages"]) == [1]
         assert ada.send_until_acked(room, id=id) == 2
+
+
+def test_a_create_that_came_half_way_is_completed(start_server, own_ferret):
+    history = kit.MongoHistory(own_ferret)  # noqa: F811
+    server = start_server("scribe", kit.env(history.url))
+    room = kit.name("room")
+    with kit.Client(server, "ada") as ada:
+        until(lambda: readyz(server).status_code == 200, what="ready")
+        history.db().rooms.insert_one(
+            {"_id": room, "private": True, "owner": "ada", "version": 0})
+        assert ada.answer("created", type="create", room=room, private=True)["type"] == "created"
+        assert room in [r["room"] for r in ada.answer("rooms", type="rooms")["rooms"]]
+
+
+def test_a_full_disk_is_a_nack_to_try_again(folder):
+    disk = SmallDisk(folder / "disk", "4m")
+    server = ServerOn("scribe", kit.env(f"sqlite://{folder}/disk/history.db"), folder)
+    server.disk = disk
+    server.start()
+    try:
+        room = kit.name("room")
+        with kit.Client(server, "ada") as ada:
+            ada.join(room)
+            disk.fill()
+            for _ in range(100):
+                id = ada.post(room, "x" * 3900)
+                reply = ada.outcome(id)
+                if reply["type"] == "nack":
+                    break
+            assert (reply["error"], reply["retryable"]) == ("storage-full", True)
+            disk.drain()
+            ada.send_until_acked(room, "x" * 3900, id)
+    finally:
+        server.stop()
+        disk.close()
 
 
 def test_the_queue_in_front_of_the_history_is_bounded(start_server, own_ferret):

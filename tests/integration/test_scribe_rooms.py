@@ -30,7 +30,8 @@ def test_a_private_room_looks_like_none_to_whoever_is_not_invited(start):
         assert ada.answer("created", type="create", room=room, private=True) == {
             "type": "created", "room": room, "private": True}
         assert error(eve, type="create", room=room) == ("conflict", False)
-        assert error(ada, type="create", room=room) == ("conflict", False)
+        assert error(ada, type="create", room=room) == ("conflict", False)  # public, and it is not
+        assert ada.answer("created", type="create", room=room, private=True)["type"] == "created"
         for request in ({"type": "join", "room": room},
                         {"type": "invite", "room": room, "user": "eve"},
                         {"type": "remove", "room": room, "user": "ada"}):
@@ -82,6 +83,33 @@ def test_a_removal_ends_delivery_on_every_server(start, bus):
         far.join(room)  # who left a public room may come again
 
 
+def test_who_left_before_the_removal_stays_out(start):
+    server = start()
+    room = kit.name("room")
+    with kit.Client(server, "ada") as ada, kit.Client(server, "eve") as eve:
+        ada.join(room)
+        eve.join(room)
+        for by in (eve, ada):
+            assert by.answer("removed", type="remove", room=room, user="eve")["by"] == by.user
+        assert error(eve, type="join", room=room) == ("forbidden", False)
+        assert ada.answer("invited", type="invite", room=room, user="eve")["type"] == "invited"
+        eve.join(room)
+
+
+def test_first_joins_of_one_user_meet_on_two_servers(start):
+    """Both make the same row: whoever is second finds it, and the store is not down for it."""
+    a, b = start(), start()
+    with kit.Client(a, "ada") as one, kit.Client(b, "ada") as other:
+        for _ in range(40):
+            room = kit.name("room")
+            for c in (one, other):
+                c.put(type="join", room=room)
+            for c in (one, other):
+                assert c.get("joined", "error")["type"] == "joined"
+    for s in (a, b):
+        assert "history_down" not in s.log_text()
+
+
 def test_rooms_tell_what_is_unread(start):
     a, b = start(), start()
     rooms = sorted(kit.name("room") for _ in range(3))
@@ -95,6 +123,7 @@ def test_rooms_tell_what_is_unread(start):
             for i in range(3):
                 bob.send(room, str(i))
         ada.send(rooms[2], "own")
+        ada.take(lambda f: f["type"] == "message" and (f["room"], f["seq"]) == (rooms[1], 3), "all")
         assert ada.answer("read", type="read", room=rooms[1], seq=2)["unread"] == 1
         got = ada.answer("rooms", type="rooms")
         assert got["more"] is False
@@ -121,6 +150,14 @@ def test_a_marker_is_announced_to_the_users_other_connections(start):
         assert tablet.get("read")["marker"] == 2
         assert desk.get("read")["marker"] == 2
         assert desk.answer("read", type="read", room=room, seq=1)["marker"] == 2  # forward only
+        for c in (phone, tablet):
+            c.get("read")
+        phone.put(type="read", room=room, seq=3)
+        phone.put(type="leave", room=room)  # at once: the others are told all the same
+        phone.get("left")
+        for c in (phone, tablet, desk):
+            news = c.get("read")
+            assert (news["marker"], news["unread"]) == (3, 0)
         bob.rest()
         assert [f for f in bob.kept if f["type"] == "read"] == []
 
