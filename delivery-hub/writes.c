@@ -26,10 +26,11 @@ static void hash_request(const struct http_request *req, uint8_t out[32])
     strbuf_release(&what);
 }
 
-/* Tell the map and the relay. */
-static void committed(const struct reply *r)
+/* Tell the map and the relay. What was committed at an earlier time may be of the past by now. */
+static void committed(const struct command *cmd)
 {
-    struct snapshot *shown = snapshot_parse(r->body.bytes, r->body.len);
+    const struct strbuf *body = &cmd->reply.body;
+    struct snapshot *shown = cmd->replayed ? NULL : snapshot_parse(body->bytes, body->len);
     if (shown)
         status_map_put(hub.stores.map, shown, clock_mono_ms());
     snapshot_unref(shown);
@@ -59,7 +60,7 @@ enum status write_begin(struct http_request *req, struct command *cmd)
 enum status write_end(struct http_request *req, struct command *cmd, enum status st)
 {
     if (!st && reply_changed(&cmd->reply))
-        committed(&cmd->reply);
+        committed(cmd);
     st = st ? store_failed(req, st) : reply_send(req, &cmd->reply);
     strbuf_release(&cmd->reply.body);
     return st;

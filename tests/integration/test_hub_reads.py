@@ -253,6 +253,20 @@ def test_a_copy_turns_nobody_away(start_server, mariadb, redis):
         assert version(hub.partner(here, winner), order) > 1
 
 
+def test_a_replay_is_no_news(start_server, mariadb, redis):
+    """An answer of an earlier time, on a hub whose map knows nothing of the order."""
+    env = hub.env(mariadb, redis, "hub_replay")
+    before = start_server("delivery-hub", env)
+    order, p1 = hub.customer(before).place(), hub.partner(before)
+    assert p1.accept(order, **{"Idempotency-Key": "k"}).status_code == 200
+    p1.post(f"/orders/{order}/pickup", json={"fence": 1})
+    p1.post(f"/orders/{order}/deliver", json={"fence": 1})
+    now = start_server("delivery-hub", env)
+    r = hub.partner(now).accept(order, **{"Idempotency-Key": "k"})
+    assert (r.status_code, r.json()["version"]) == (200, 2)
+    assert version(hub.dispatcher(now), order) == 4
+
+
 # --- the cache in Redis --------------------------------------------------------------------------
 
 def test_an_older_version_never_overwrites_a_newer_one(start_server, mariadb, own_redis):
