@@ -11,14 +11,14 @@
 /* After a batch: what comes meanwhile shares the next one's two commits with it. */
 enum { BATCH = 100, PAUSE_MS = 10 };
 
-enum { FIXED = 5, COLUMNS = 5 };
+enum { FIXED = 5, COLUMNS = 5, FIELDS = COLUMNS + 1 };
 
 struct batch {
     struct relay *relay;
     int64_t ids[BATCH]; /* what is to be published */
     size_t n;
-    const char *argv[FIXED + BATCH * COLUMNS]; /* the command, of texts in the claim's rows */
-    size_t lengths[FIXED + BATCH * COLUMNS], argc;
+    const char *argv[FIXED + BATCH * FIELDS]; /* the command, of texts in the claim's rows */
+    size_t lengths[FIXED + BATCH * FIELDS], argc;
 };
 
 /* An order's oldest unpublished row alone may be published, so that no relay overtakes another one
@@ -32,29 +32,38 @@ static const char claim_sql[] =
 
 /* And here it is decided, by a statement that begins after the row is locked. The subquery above
  * sees what was committed when its statement began, the locking read what is committed now: so it
- * may meet a row whose predecessor came in between, and is locked by another relay. */
-static enum status is_oldest(struct db_conn *c, const struct db_rows *row, bool *oldest)
+ * may meet a row whose predecessor came in between, and is locked by another relay. `newest`: no
+ * later version was committed yet. */
+static enum status find_place(struct db_conn *c, const struct db_rows *row, bool *oldest,
+                              bool *newest)
 {
-    struct db_rows *earlier;
-    enum status st = db_query(c,
-                              "SELECT id FROM outbox FORCE INDEX (by_order) WHERE order_id = ? AND "
-                              "version < ? AND published_at IS NULL LIMIT 1",
-                              SQL(SQL_I64(db_i64(row, 1)), SQL_I64(db_i64(row, 2))), &earlier);
-    *oldest = !db_next(earlier);
-    db_rows_free(earlier);
-    return st;
+    struct db_rows *found;
+    enum status st = db_query(
+        c,
+        "SELECT MAX(version), (SELECT id FROM outbox FORCE INDEX (by_order) WHERE order_id = ? AND "
+        "version < ? AND published_at IS NULL LIMIT 1) FROM outbox FORCE INDEX (by_order) "
+        "WHERE order_id = ?",
+        SQL(SQL_I64(db_i64(row, 1)), SQL_I64(db_i64(row, 2)), SQL_I64(db_i64(row, 1))), &found);
+    if (st)
+        return st;
+    db_next(found);
+    *newest = db_i64(found, 0) == db_i64(row, 2);
+    *oldest = db_is_null(found, 1);
+    db_rows_free(found);
+    return STATUS_OK;
 }
 
 /* One round trip, and one fsync where Redis is told to be durable, for the whole batch. An order's
- * cache entry is there before its event. */
-static const char publish_script[] =
-    STATUS_CACHE_PUT "for i = 2, #ARGV, 5 do\n"
-                     "local id, order, version, event, body = unpack(ARGV, i, i + 4)\n"
-                     "if ARGV[1] == '1' then put('hub:order:' .. order, version, body) end\n"
-                     "redis.call('XADD', KEYS[1], 'MAXLEN', '~', " STREAM_MAX ", '*', 'event_id', "
-                     "id, 'order', order, 'version', version, 'event', event, 'body', body)\n"
-                     "end\n"
-                     "return 1";
+ * cache entry is there before its event; of what an outage kept waiting, both say that it is old.
+ */
+static const char publish_script[] = STATUS_CACHE_PUT
+    "for i = 2, #ARGV, 6 do\n"
+    "local id, order, version, event, body, newest = unpack(ARGV, i, i + 5)\n"
+    "if ARGV[1] == '1' then put('hub:order:' .. order, version, newest == '1' and body or '') end\n"
+    "redis.call('XADD', KEYS[1], 'MAXLEN', '~', " STREAM_MAX ", '*', 'event_id', id, 'order', "
+    "order, 'version', version, 'event', event, 'newest', newest, 'body', body)\n"
+    "end\n"
+    "return 1";
 
 static void add(struct batch *b, const char *bytes, size_t len)
 {
@@ -66,17 +75,19 @@ static enum status collect(struct db_conn *c, struct batch *b, struct db_rows *r
 {
     const char *fixed[FIXED] = {"EVAL", publish_script, "1", STREAM, b->relay->cache ? "1" : "0"};
     enum status st = STATUS_OK;
-    bool oldest;
+    bool oldest, newest;
     for (int i = 0; i < FIXED; i++)
         add(b, fixed[i], strlen(fixed[i]));
-    while (b->n < BATCH && db_next(rows) && !(st = is_oldest(c, rows, &oldest))) {
-        for (unsigned i = 0; oldest && i < COLUMNS; i++) {
+    while (b->n < BATCH && db_next(rows) && !(st = find_place(c, rows, &oldest, &newest))) {
+        if (!oldest)
+            continue;
+        for (unsigned i = 0; i < COLUMNS; i++) {
             size_t len;
             const char *text = db_text(rows, i, &len);
             add(b, text, len);
         }
-        if (oldest)
-            b->ids[b->n++] = db_i64(rows, 0);
+        add(b, newest ? "1" : "0", 1);
+        b->ids[b->n++] = db_i64(rows, 0);
     }
     return st;
 }

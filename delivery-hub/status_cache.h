@@ -6,10 +6,12 @@
 #include "snapshot.h"
 
 /* For scripts: put(key, version, json), of the key "hub:order:" and the order's id. A hash {v:
- * version, b: bytes}, so that it need not read JSON. */
+ * version, b: bytes}, so that it need not read JSON. With empty `json` the version alone is noted:
+ * there is a newer one, and it is not to be answered from here. A key of another type gives way. */
 #define STATUS_CACHE_PUT                                                                           \
     "local function put(key, version, json)\n"                                                     \
-    "local had = tonumber(redis.call('HGET', key, 'v') or '0')\n"                                  \
+    "if redis.call('TYPE', key).ok ~= 'hash' then redis.call('DEL', key) end\n"                    \
+    "local had = tonumber(redis.call('HGET', key, 'v')) or 0\n"                                    \
     "if had > tonumber(version) then return 0 end\n"                                               \
     "redis.call('HSET', key, 'v', version, 'b', json)\n"                                           \
     "redis.call('PEXPIRE', key, 30000)\n"                                                          \

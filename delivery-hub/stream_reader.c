@@ -37,6 +37,13 @@ static const char *field(const struct redis_reply *entry, const char *name, size
     return NULL;
 }
 
+/* Of what waited for its publication a later version may be committed, and is on its way. */
+static bool is_newest(const struct redis_reply *entry)
+{
+    const char *newest = field(entry, "newest", NULL);
+    return newest && strcmp(newest, "1") == 0;
+}
+
 static void hand_on(struct stream_reader *r, const struct redis_reply *entry)
 {
     size_t len = 0;
@@ -46,7 +53,7 @@ static void hand_on(struct stream_reader *r, const struct redis_reply *entry)
     struct snapshot *shown = body ? snapshot_parse(body, len) : NULL;
     struct stream_id place;
     if (id && type && shown && stream_id_parse(id, &place)) {
-        if (r->caught_up)
+        if (r->caught_up && is_newest(entry))
             status_map_put(r->map, shown, clock_mono_ms());
         events_add(r->events, place, type, shown);
     }

@@ -310,6 +310,55 @@ def test_a_cache_with_something_else_in_it(start_server, mariadb, own_redis, byt
     assert version(carla, order) == 1
 
 
+def test_a_backlog_fills_nothing_with_what_is_old(start_server, mariadb, own_redis):
+    """After an outage of Redis one version is published while a later one still waits."""
+    env = hub.env(mariadb, own_redis, "hub_backlog")
+    before = start_server("delivery-hub", env)
+    store = redis_client.Redis(port=own_redis.port)
+    order, p1 = hub.customer(before).place(), hub.partner(before)
+    until(lambda: store.xlen("hub:events") == 1, what="its event")
+    own_redis.kill()
+    p1.accept(order)
+    p1.post(f"/orders/{order}/pickup", json={"fence": 1})
+    sitters = [hub.connect(mariadb, "hub_backlog") for _ in range(2)]
+    for number, sitter in enumerate(sitters, 2):
+        sitter.begin()
+        hub.rows(sitter, "SELECT * FROM outbox WHERE order_id = %s AND version = %s FOR UPDATE",
+                 order, number)
+    now = start_server("delivery-hub", env, "/healthz")
+    dora = hub.dispatcher(now)
+    until(lambda: version(dora, order) == 3, what="the database")
+    time.sleep(1.1)  # what the map heard by that is too old to be shown
+    heard = hub.Events(now, "dora", "dispatcher")
+    own_redis.start()
+    assert heard.steps(1) == [("reset", None, None)]
+    sitters[0].rollback()
+    assert heard.steps(1) == [("accepted", order, 2)]
+    assert [version(dora, order) for _ in range(3)] == [3, 3, 3]
+    assert store.hget(f"hub:order:{order}", "v") == b"2"
+    assert store.hget(f"hub:order:{order}", "b") == b""
+    sitters[1].rollback()
+    until(lambda: store.hget(f"hub:order:{order}", "v") == b"3", what="the newest")
+    assert b'"version":3' in store.hget(f"hub:order:{order}", "b")
+    heard.close()
+    for sitter in sitters:
+        sitter.close()
+
+
+def test_a_key_of_another_type_stops_nobody(start_server, mariadb, own_redis):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_type", HUB_CAPACITY=9))
+    store = redis_client.Redis(port=own_redis.port)
+    order, p1 = hub.customer(server).place(), hub.partner(server)
+    until(lambda: store.hget(f"hub:order:{order}", "v") == b"1", what="the cache")
+    store.set(f"hub:order:{order}", "no hash")
+    p1.accept(order)
+    until(lambda: store.xlen("hub:events") == 2, what="the event")
+    assert store.hget(f"hub:order:{order}", "v") == b"2"
+    store.hset(f"hub:order:{order}", "v", "no number")
+    p1.post(f"/orders/{order}/pickup", json={"fence": 1})
+    until(lambda: store.xlen("hub:events") == 3, what="the event")
+
+
 def test_without_redis(start_server, mariadb, own_redis):
     server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_red", HUB_MAP=0))
     carla = hub.customer(server)
