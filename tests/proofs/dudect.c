@@ -48,14 +48,13 @@ static double time_one(compare *run, const uint8_t *secret, const uint8_t *given
 /* Both classes go through the same buffers, so that only their bytes differ. */
 static void measure(compare *run, struct sample *samples, size_t n)
 {
-    uint8_t secret[LEN], given[LEN], classes[1];
+    uint8_t secret[LEN], other[LEN], given[LEN], classes[1];
     secret_random(secret, LEN);
     for (size_t i = 0; i < n; i++) {
         secret_random(classes, sizeof(classes));
         samples[i].class = classes[0] & 1;
-        secret_random(given, LEN);
-        if (samples[i].class == 0)
-            memcpy(given, secret, LEN);
+        secret_random(other, LEN);
+        memcpy(given, samples[i].class == 0 ? secret : other, LEN);
         samples[i].ns = time_one(run, secret, given);
     }
 }

@@ -1,13 +1,14 @@
 /* Read a secret of hexadecimal digits, one after the other, by the time that its comparison takes:
  * the digit whose timings stand out is right, by their mean or by the least of them.
  *
- * The first attack knows the digits before the one it asks for (which who guessed right would,
- * too), so that each digit is a trial of its own: how many come out right with n timings of each
- * candidate? The second knows nothing but what it is answered, and doubles n until it is let in.
- * The last digit has no time of its own: the answer gives it away.
- * usage: timing leaky|constant-time SLOW_NS DELAY_NS SECRET TIMINGS   in this process
- *        timing PORT SECRET TIMINGS                                  of timing_server on PORT
- * prints one JSON object. */
+ * "curve" knows the digits before the one it asks for (which who guessed right would, too), so that
+ * each digit is a trial of its own: how many come out right with n timings of each candidate? It
+ * prints [n, right by the mean, right by the least] for n of 1, 2, 4 ... MOST, each on a line, as
+ * soon as it knows: who has seen enough ends it. "break-in" knows nothing but what it is answered,
+ * takes the digits by the least, and doubles n until it is let in; it prints [n, timings in all];
+ * [] when MOST is not enough. The last digit has no time of its own: the answer gives it away.
+ * usage: timing curve|break-in MOST SECRET PORT                               of timing_server
+ *        timing curve|break-in MOST SECRET leaky|constant-time SLOW_NS DELAY_NS  in this process */
 #include "compared.h"
 #include "secret.h"
 #include <arpa/inet.h>
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #define DIGITS "0123456789abcdef"
-enum { CANDIDATES = 16, LEN_MAX = 64, CHECKPOINTS_MAX = 24 };
+enum { CANDIDATES = 16, LEN_MAX = 64 };
 #define FILLER 'x' /* no digit: what follows the one that is asked for is never right */
 
 /* Who answers. */
@@ -105,35 +106,47 @@ static char slowest(const double of[CANDIDATES])
 
 /* --- the two attacks ------------------------------------------------------------------------- */
 
-struct right {
-    unsigned by_mean, by_least;
-};
-
-/* After 1, 2, 4 ... `most` rounds: is the digit known? */
-static void try_digit(const struct oracle *o, size_t at, size_t most, struct right *right)
+/* The first `known` of `secret`, and nothing that is right. */
+static void fill(char guess[LEN_MAX + 1], const char *secret, size_t known)
 {
-    struct times t = {0};
+    size_t len = strlen(secret);
+    memset(guess, FILLER, len);
+    guess[len] = '\0';
+    memcpy(guess, secret, known);
+}
+
+static void report(const struct times *of, const char *secret, size_t n)
+{
+    unsigned by_mean = 0, by_least = 0;
+    for (size_t at = 0; at + 1 < strlen(secret); at++) {
+        by_mean += slowest(of[at].sum) == secret[at];
+        by_least += slowest(of[at].least) == secret[at];
+    }
+    printf("[%zu, %u, %u]\n", n, by_mean, by_least);
+    fflush(stdout);
+}
+
+/* A round of each digit in turn, so that all of them see the same hours of the machine. */
+static void curve(const struct oracle *o, size_t most)
+{
+    struct times of[LEN_MAX] = {0};
     char guess[LEN_MAX + 1];
-    memset(guess, FILLER, strlen(o->secret) + 1);
-    guess[strlen(o->secret)] = '\0';
-    memcpy(guess, o->secret, at);
     for (size_t n = 1; n <= most; n++) {
-        time_round(o, guess, at, &t);
-        if ((n & (n - 1)) == 0) {
-            right->by_mean += slowest(t.sum) == o->secret[at];
-            right->by_least += slowest(t.least) == o->secret[at];
-            right++;
+        for (size_t at = 0; at + 1 < strlen(o->secret); at++) {
+            fill(guess, o->secret, at);
+            time_round(o, guess, at, &of[at]);
         }
+        if ((n & (n - 1)) == 0)
+            report(of, o->secret, n);
     }
 }
 
-/* Does the attacker, who knows the length alone, get in? */
-static bool break_in(const struct oracle *o, size_t len, size_t rounds)
+static bool let_in(const struct oracle *o, size_t rounds)
 {
     char guess[LEN_MAX + 1];
     double ns;
-    memset(guess, FILLER, len);
-    guess[len] = '\0';
+    size_t len = strlen(o->secret);
+    fill(guess, o->secret, 0);
     for (size_t at = 0; at + 1 < len; at++) {
         struct times t = {0};
         for (size_t n = 0; n < rounds; n++)
@@ -149,21 +162,21 @@ static bool break_in(const struct oracle *o, size_t len, size_t rounds)
     return false;
 }
 
-static void attack(const struct oracle *o, size_t most)
+static void break_in(const struct oracle *o, size_t most)
 {
-    struct right right[CHECKPOINTS_MAX] = {0};
-    size_t len = strlen(o->secret), rounds = 1;
-    for (size_t at = 0; at + 1 < len; at++)
-        try_digit(o, at, most, right);
-    printf("{\"digits\": %zu, \"curve\": [", len - 1);
-    for (size_t n = 1, k = 0; n <= most; n *= 2, k++)
-        printf("%s[%zu, %u, %u]", k ? ", " : "", n, right[k].by_mean, right[k].by_least);
-    timings = 0;
-    while (rounds < most && !break_in(o, len, rounds))
+    size_t rounds = 1;
+    while (rounds <= most && !let_in(o, rounds))
         rounds *= 2;
-    printf("], \"broken_in\": %s, \"rounds\": %zu, \"timings\": %zu}\n",
-           rounds < most ? "true" : "false", rounds, timings);
+    if (rounds <= most)
+        printf("[%zu, %zu]\n", rounds, timings);
+    else
+        puts("[]");
 }
+
+static const struct {
+    const char *name;
+    void (*run)(const struct oracle *o, size_t most);
+} attacks[] = {{"curve", curve}, {"break-in", break_in}};
 
 static int connected(const char *port)
 {
@@ -178,25 +191,32 @@ static int connected(const char *port)
     exit(1);
 }
 
+static bool secret_good(const char *secret)
+{
+    size_t len = strlen(secret);
+    return len >= 2 && len <= LEN_MAX && strspn(secret, DIGITS) == len;
+}
+
 int main(int argc, char **argv)
 {
-    struct oracle o = {.ask = argc == 6 ? ask_here : ask_there, .fd = -1};
-    size_t most = argc > 1 ? strtoul(argv[argc - 1], NULL, 10) : 0;
-    if ((argc != 4 && argc != 6) || (argc == 6 && !compared_by_name(argv[1], &o.how)) ||
-        strlen(argv[argc - 2]) < 2 || strlen(argv[argc - 2]) > LEN_MAX || most == 0 ||
-        most >= (size_t)1 << CHECKPOINTS_MAX) {
-        fputs("usage: timing leaky|constant-time SLOW_NS DELAY_NS SECRET TIMINGS\n"
-              "       timing PORT SECRET TIMINGS\n",
+    struct oracle o = {.ask = argc == 7 ? ask_here : ask_there, .fd = -1};
+    size_t i = 0, count = sizeof(attacks) / sizeof(attacks[0]);
+    while (argc > 1 && i < count && strcmp(attacks[i].name, argv[1]) != 0)
+        i++;
+    if ((argc != 5 && argc != 7) || i == count || !secret_good(argv[3]) ||
+        (argc == 7 && !compared_by_name(argv[4], &o.how))) {
+        fputs("usage: timing curve|break-in MOST SECRET PORT\n"
+              "       timing curve|break-in MOST SECRET leaky|constant-time SLOW_NS DELAY_NS\n",
               stderr);
         return 2;
     }
-    o.secret = argv[argc - 2];
-    if (argc == 6) {
-        o.how.slow_ns = strtoull(argv[2], NULL, 10);
-        o.how.delay_ns = strtoull(argv[3], NULL, 10);
+    o.secret = argv[3];
+    if (argc == 7) {
+        o.how.slow_ns = strtoull(argv[5], NULL, 10);
+        o.how.delay_ns = strtoull(argv[6], NULL, 10);
     } else {
-        o.fd = connected(argv[1]);
+        o.fd = connected(argv[4]);
     }
-    attack(&o, most);
+    attacks[i].run(&o, strtoul(argv[2], NULL, 10));
     return 0;
 }
