@@ -113,7 +113,7 @@ class Client:
         self.opened = contextlib.ExitStack()
         self.ws = self.opened.enter_context(
             connect(f"ws://127.0.0.1:{server.port}/ws", open_timeout=WAIT, close_timeout=WAIT,
-                    max_size=None, **options))
+                    ping_interval=None, max_size=None, **options))
         self.kept = []
         if hello:
             self.put(type="hello", token=token(user))
