@@ -224,48 +224,18 @@ int folder_begin_unlinks(const struct folder *f, bool wait)
     return lock_unlinks(f, LOCK_SH | (wait ? 0 : LOCK_NB));
 }
 
-struct sweep {
-    enum status (*keep)(void *ctx, const uint8_t id[OBJECT_ID], bool *kept);
-    void *ctx;
-    size_t *removed;
-};
-
-static enum status sweep_entry(const struct sweep *w, int dir, const char *name)
+enum status folder_list(int dir, enum status (*each)(void *ctx, const uint8_t id[OBJECT_ID]),
+                        void *ctx)
 {
     uint8_t id[OBJECT_ID];
-    bool kept = false;
-    if (object_id_parse(name, id) != STATUS_OK)
-        return STATUS_OK;
-    enum status s = w->keep ? w->keep(w->ctx, id, &kept) : STATUS_OK;
-    if (s != STATUS_OK || kept)
-        return s;
-    if (unlinkat(dir, name, 0) != 0)
-        return folder_errno("unlink");
-    ++*w->removed;
-    return STATUS_OK;
-}
-
-static enum status sweep_dir(const struct sweep *w, int dir)
-{
     int fd = openat(dir, ".", OPEN_DIR); /* fdopendir takes its descriptor over */
     DIR *entries = fd < 0 ? NULL : fdopendir(fd);
     if (!entries)
         return folder_errno("opendir");
     enum status s = STATUS_OK;
     for (struct dirent *e; s == STATUS_OK && (e = readdir(entries));)
-        s = sweep_entry(w, dir, e->d_name);
+        if (object_id_parse(e->d_name, id) == STATUS_OK)
+            s = each(ctx, id);
     closedir(entries);
-    return s;
-}
-
-enum status folder_sweep(const struct folder *f,
-                         enum status (*keep)(void *ctx, const uint8_t id[OBJECT_ID], bool *kept),
-                         void *ctx, size_t *removed)
-{
-    *removed = 0;
-    struct sweep all = {NULL, NULL, removed}, orphans = {keep, ctx, removed};
-    enum status s = sweep_dir(&all, f->tmp);
-    for (size_t i = 0; s == STATUS_OK && i < FOLDER_LEAVES; i++)
-        s = sweep_dir(&orphans, f->leaf[i]);
     return s;
 }

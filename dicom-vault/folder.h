@@ -4,7 +4,7 @@
  *     index.db       SQLite (-wal and -shm beside it)
  *     lock           held by the one process that may sweep
  *     backup.lock    held by a backup: until it ends no blob is unlinked
- *     tmp/<id>       uploads under way
+ *     tmp/<id>       uploads under way; also in blobs/ when they are all but committed
  *     blobs/a/b/<id> payloads, where a and b are the id's first two hex digits
  *
  * All 256 leaf folders are made at the start, so that no upload has to make one and wait until it
@@ -51,12 +51,9 @@ int folder_hold_unlinks(const struct folder *f);
  * `wait`. */
 int folder_begin_unlinks(const struct folder *f, bool wait);
 
-/* Remove every upload left in tmp/, and every blob for which keep() is false; *removed counts
- * both. Stops at the first failure, also of keep. Only with the lock held and no upload under way.
- * Names that no upload gives are left alone. */
-enum status folder_sweep(const struct folder *f,
-                         enum status (*keep)(void *ctx, const uint8_t id[OBJECT_ID], bool *kept),
-                         void *ctx, size_t *removed);
+/* Every name in `dir` that an upload gives. Stops at the first failure, also of each. */
+enum status folder_list(int dir, enum status (*each)(void *ctx, const uint8_t id[OBJECT_ID]),
+                        void *ctx);
 
 /* What errno means to a caller: STORAGE_FULL for a full disk or quota, else UNAVAILABLE. Logged. */
 enum status folder_errno(const char *what);

@@ -120,10 +120,50 @@ enum status index_status(enum status s)
     return s == STATUS_CONTENDED ? STATUS_UNAVAILABLE : s;
 }
 
-static enum status check_vault(struct index *ix, struct sqlite *db, struct strbuf *why)
+/* An `init` that was killed left an index without content behind: it may be taken over. */
+static enum status take_over(struct sqlite *db, void *ctx)
+{
+    const struct keyring *const *keys = ctx;
+    bool found;
+    int64_t used;
+    enum status s = sqlite_query_i64(db,
+                                     "SELECT EXISTS (SELECT 1 FROM objects) OR"
+                                     " EXISTS (SELECT 1 FROM api_keys) OR"
+                                     " EXISTS (SELECT 1 FROM audit)",
+                                     SQL_NONE, &found, &used);
+    if (s == STATUS_OK && used)
+        return STATUS_CONFLICT;
+    if (s == STATUS_OK)
+        s = sqlite_exec(db, "DELETE FROM vault", SQL_NONE, NULL);
+    if (s == STATUS_OK)
+        s = sqlite_exec(db, "DELETE FROM wrapping_keys", SQL_NONE, NULL);
+    if (s == STATUS_OK)
+        s = sqlite_exec(db, "INSERT INTO vault (id) VALUES (?)",
+                        SQL(SQL_BLOB(keyring_vault_id(*keys), VAULT_ID)), NULL);
+    if (s == STATUS_OK)
+        s = sqlite_exec(db, "INSERT INTO wrapping_keys (id, reserved) VALUES (?, 0)",
+                        SQL(SQL_I64(keyring_newest(*keys))), NULL);
+    return s;
+}
+
+enum status index_create(const char *path, const struct keyring *keys, struct strbuf *why)
+{
+    struct sqlite *db;
+    enum status s = sqlite_open(path, BUSY_MS, &dicom_vault_schema, &db, why);
+    if (s != STATUS_OK)
+        return s;
+    s = sqlite_transaction(db, take_over, &keys);
+    if (s != STATUS_OK)
+        strbuf_addf(why, "%s: %s", path,
+                    s == STATUS_CONFLICT ? "an index with content, but its keyring is gone"
+                                         : status_title(s));
+    sqlite_close(db);
+    return s;
+}
+
+static enum status check_vault(const struct index *ix, struct sqlite *db, struct strbuf *why)
 {
     struct sqlite_rows *rows = NULL;
-    const uint8_t *ours = keyring_vault_id(ix->keys);
     bool found = false, same = false;
     enum status s = sqlite_query(db, "SELECT id FROM vault", SQL_NONE, &rows);
     if (s == STATUS_OK)
@@ -131,30 +171,14 @@ static enum status check_vault(struct index *ix, struct sqlite *db, struct strbu
     if (s == STATUS_OK && found) {
         size_t len;
         const void *theirs = sqlite_blob(rows, 0, &len);
-        same = len == VAULT_ID && memcmp(theirs, ours, VAULT_ID) == 0;
+        same = len == VAULT_ID && memcmp(theirs, keyring_vault_id(ix->keys), VAULT_ID) == 0;
     }
     sqlite_rows_free(rows);
-    if (s == STATUS_OK && !found)
-        return sqlite_exec(db, "INSERT INTO vault (id) VALUES (?)", SQL(SQL_BLOB(ours, VAULT_ID)),
-                           NULL);
-    if (s == STATUS_OK && !same) {
-        strbuf_addstr(why, "the index is of another vault than the keyring");
-        s = STATUS_UNPROCESSABLE;
-    }
-    return s;
-}
-
-/* In a new vault; from then on the table says which key wraps. */
-static enum status name_first_key(struct index *ix, struct sqlite *db)
-{
-    bool found;
-    int64_t ignored;
-    enum status s =
-        sqlite_query_i64(db, "SELECT id FROM wrapping_keys LIMIT 1", SQL_NONE, &found, &ignored);
-    if (s != STATUS_OK || found)
+    if (s != STATUS_OK || same)
         return s;
-    return sqlite_exec(db, "INSERT INTO wrapping_keys (id, reserved) VALUES (?, 0)",
-                       SQL(SQL_I64(keyring_newest(ix->keys))), NULL);
+    strbuf_addstr(why, found ? "the index is of another vault than the keyring"
+                             : "the index is empty: it is not the one that `init` made");
+    return STATUS_UNPROCESSABLE;
 }
 
 enum status index_open(const char *path, const struct keyring *keys, size_t connections,
@@ -172,8 +196,6 @@ enum status index_open(const char *path, const struct keyring *keys, size_t conn
     ix->free_count = ix->count;
     if (s == STATUS_OK)
         s = check_vault(ix, ix->connections[0], why);
-    if (s == STATUS_OK)
-        s = name_first_key(ix, ix->connections[0]);
     /* What is deleted is overwritten, so that a wrapped key is gone when its row is. */
     for (size_t i = 0; s == STATUS_OK && i < ix->count; i++)
         s = sqlite_exec(ix->connections[i], "PRAGMA secure_delete = ON", SQL_NONE, NULL);

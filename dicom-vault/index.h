@@ -19,9 +19,11 @@
 struct index;
 enum { INDEX_CONNECTIONS_MAX = 256, BLIND_TAG = 32 };
 
-/* Open or create the file at `path` for at most `connections` threads at a time. `keys` must
- * outlive it. The index takes the keyring's vault id when it is new; UNPROCESSABLE when it is
- * another vault's. */
+/* Make the index of that keyring at `path`, or make one its own that has no content yet. CONFLICT
+ * for one that has. */
+enum status index_create(const char *path, const struct keyring *keys, struct strbuf *why);
+/* Open the file at `path` for at most `connections` threads at a time. `keys` must outlive it.
+ * UNPROCESSABLE when it is not the index that index_create made for that vault. */
 enum status index_open(const char *path, const struct keyring *keys, size_t connections,
                        struct index **out, struct strbuf *why);
 void index_close(struct index *ix); /* NULL is fine */

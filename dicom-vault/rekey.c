@@ -214,7 +214,7 @@ struct shred {
     bool was_there;
 };
 
-/* Which key wrapped its key: from its row, or from the record of an earlier shred. */
+/* Which key wrapped its key: from its row, or from the note of its end. */
 static enum status find_key(struct sqlite *db, struct shred *d, bool *known)
 {
     int64_t key_id;
@@ -222,7 +222,7 @@ static enum status find_key(struct sqlite *db, struct shred *d, bool *known)
                                      SQL(SQL_BLOB(d->id, OBJECT_ID)), &d->was_there, &key_id);
     *known = d->was_there;
     if (s == STATUS_OK && !*known)
-        s = sqlite_query_i64(db, "SELECT key_id FROM shredded WHERE object = ?",
+        s = sqlite_query_i64(db, "SELECT key_id FROM deleted WHERE object = ?",
                              SQL(SQL_BLOB(d->id, OBJECT_ID)), known, &key_id);
     d->rekey.key_id = (uint32_t)key_id;
     return s;
@@ -237,11 +237,7 @@ static enum status shred(struct sqlite *db, void *ctx)
         return STATUS_NOT_FOUND;
     if (s != STATUS_OK || !d->was_there)
         return s;
-    s = sqlite_exec(db, "INSERT INTO shredded (object, key_id) VALUES (?, ?)",
-                    SQL(SQL_BLOB(d->id, OBJECT_ID), SQL_I64(d->rekey.key_id)), NULL);
-    if (s == STATUS_OK)
-        s = sqlite_exec(db, "DELETE FROM objects WHERE id = ?", SQL(SQL_BLOB(d->id, OBJECT_ID)),
-                        NULL);
+    s = sqlite_exec(db, "DELETE FROM objects WHERE id = ?", SQL(SQL_BLOB(d->id, OBJECT_ID)), NULL);
     return s == STATUS_OK ? audit(db, &d->rekey, "delete", d->id, OBJECT_ID) : s;
 }
 
@@ -265,8 +261,11 @@ enum status rekey_shred(struct store *s, const struct audit_by *by, const uint8_
     enum status st = index_write(store_index(s), shred, &d);
     if (st != STATUS_OK)
         return st;
-    store_unlink(s, id);
-    st = empty_log(s);
+    st = store_unlink(s, id, true);
+    if (st != STATUS_OK)
+        strbuf_addstr(why, "deleted, but its payload could not be unlinked; shred it again");
+    else
+        st = empty_log(s);
     *key_id = d.rekey.key_id;
     /* Older keys may have wrapped it too, before a rewrap. */
     *complete = st == STATUS_OK && keyring_oldest(store_keys(s)) > d.rekey.key_id;

@@ -20,6 +20,7 @@ enum status rekey_retire(struct store *s, const struct audit_by *by, uint32_t ke
 /* Delete the object so that its key is nowhere in the vault's files: the row and, in SQLite's log,
  * what it was before. *complete only when the key that wrapped its key, and all older ones, are
  * retired too: until then a backup, or a page of the disk that was not overwritten, may hold what
- * opens it. May be asked again later. NOT_FOUND. */
+ * opens it. May be asked again later, and of what was deleted before. UNAVAILABLE when
+ * the payload could not be unlinked; CONTENDED when readers hold SQLite's log; NOT_FOUND. */
 enum status rekey_shred(struct store *s, const struct audit_by *by, const uint8_t id[OBJECT_ID],
                         uint32_t *key_id, bool *complete, struct strbuf *why);

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,18 +17,16 @@ struct store {
     struct folder folder;
     struct keyring *keys;
     struct index *index;
-    struct syncs syncs;      /* of uploads */
-    uint64_t reserve;        /* bytes of the disk that uploads leave free */
-    pthread_mutex_t lock;    /* of what follows */
-    struct strbuf deletions; /* ids whose blobs are still to be unlinked */
+    struct syncs syncs; /* of uploads */
+    uint64_t reserve;   /* bytes of the disk that uploads leave free */
 };
 
 struct upload {
     struct store *store;
     int fd;
     char id[OBJECT_ID_HEX + 1]; /* its name in tmp/ and blobs/ */
-    bool in_tmp;
-    uint64_t flushed; /* bytes whose writeback was started */
+    bool in_tmp;                /* the name is there, and goes with the upload */
+    uint64_t flushed;           /* bytes whose writeback was started */
     struct object object;
     uint8_t data_key[KEY_SIZE];
     struct chunked_sealer *sealer;
@@ -85,15 +82,14 @@ static enum status root_read(const struct folder *f, struct root_file from, uint
 static enum status create_in(const struct folder *f, const char *path, struct root_file from,
                              const struct root *root, struct strbuf *why)
 {
-    if (folder_has(f, "keyring") || folder_has(f, "index.db")) {
-        strbuf_addf(why, "%s: there is a keyring or an index already; nothing was changed", path);
+    if (folder_has(f, "keyring")) {
+        strbuf_addf(why, "%s: there is a vault already; nothing was changed", path);
         return STATUS_CONFLICT;
     }
-    struct index *index = NULL;
     struct strbuf file = STRBUF_INIT;
     struct keyring *keys = keyring_new(root->key);
     char *db = index_path(path);
-    enum status s = index_open(db, keys, 1, &index, why);
+    enum status s = index_create(db, keys, why);
     if (s == STATUS_OK && from.passphrase)
         s = folder_write(f, "passphrase", root->parameters, PASSPHRASE_FILE);
     if (s == STATUS_OK) { /* the keyring last: it says that the rest is there */
@@ -102,7 +98,6 @@ static enum status create_in(const struct folder *f, const char *path, struct ro
         if (s != STATUS_OK)
             strbuf_addf(why, "%s: the keyring could not be written", path);
     }
-    index_close(index);
     keyring_free(keys);
     strbuf_release(&file);
     free(db);
@@ -153,35 +148,159 @@ out:
     return st;
 }
 
-static enum status has_row(void *ctx, const uint8_t id[OBJECT_ID], bool *kept)
+/* --- what has to go -------------------------------------------------------------------------- */
+
+static enum status unlink_blob(const struct store *s, const uint8_t id[OBJECT_ID])
 {
-    struct store *s = ctx;
-    return index_contains(s->index, id, kept);
+    char name[OBJECT_ID_HEX + 1];
+    object_id_format(id, name);
+    if (unlinkat(folder_leaf(&s->folder, id), name, 0) == 0 || errno == ENOENT)
+        return STATUS_OK;
+    log_error("unlink_failed", F("object", name), F("reason", strerror(errno)));
+    return STATUS_UNAVAILABLE;
 }
 
+/* CONTENDED while a backup is under way, unless `wait`. */
+static enum status begin_unlinks(const struct store *s, bool wait, int *may)
+{
+    *may = folder_begin_unlinks(&s->folder, wait);
+    if (*may >= 0)
+        return STATUS_OK;
+    return errno == EWOULDBLOCK ? STATUS_CONTENDED : folder_errno("backup.lock");
+}
+
+enum status store_unlink(struct store *s, const uint8_t id[OBJECT_ID], bool wait)
+{
+    int may;
+    enum status st = begin_unlinks(s, wait, &may);
+    if (st != STATUS_OK)
+        return st;
+    st = unlink_blob(s, id);
+    if (st == STATUS_OK && wait && fsync(folder_leaf(&s->folder, id)) != 0)
+        st = folder_errno("fsync");
+    close(may);
+    return st;
+}
+
+struct sweep {
+    struct store *store;
+    size_t files;
+};
+
+/* An upload that ended without a word: its name in tmp/ is the last to go. */
+static enum status sweep_upload(void *ctx, const uint8_t id[OBJECT_ID])
+{
+    struct sweep *w = ctx;
+    char name[OBJECT_ID_HEX + 1];
+    bool kept;
+    object_id_format(id, name);
+    enum status st = index_contains(w->store->index, id, &kept);
+    if (st == STATUS_OK && !kept)
+        st = unlink_blob(w->store, id);
+    if (st == STATUS_OK && unlinkat(w->store->folder.tmp, name, 0) != 0)
+        st = folder_errno("unlink");
+    w->files += st == STATUS_OK && !kept;
+    return st;
+}
+
+enum { COLLECT = 256 };
+struct collected { /* a batch of deleted objects without a blob */
+    size_t count;
+    uint8_t ids[COLLECT][OBJECT_ID];
+};
+
+/* The next that the index names as deleted and not as there; unlinked, or else left out. */
+static enum status collect_next(struct store *s, uint8_t after[OBJECT_ID], bool *more,
+                                struct collected *c)
+{
+    struct sqlite_rows *rows = NULL;
+    struct sqlite *db = index_borrow(s->index);
+    size_t len, seen = 0;
+    enum status st = sqlite_query(db,
+                                  "SELECT object FROM deleted WHERE unlinked = 0 AND object > ?"
+                                  " AND object NOT IN (SELECT id FROM objects)"
+                                  " ORDER BY object LIMIT ?",
+                                  SQL(SQL_BLOB(after, OBJECT_ID), SQL_I64(COLLECT)), &rows);
+    while (st == STATUS_OK && (st = sqlite_next(rows, more)) == STATUS_OK && *more) {
+        const void *id = sqlite_blob(rows, 0, &len);
+        memset(after, 0, OBJECT_ID);
+        memcpy(after, id, len < OBJECT_ID ? len : OBJECT_ID);
+        seen++;
+        if (len == OBJECT_ID && unlink_blob(s, after) == STATUS_OK)
+            memcpy(c->ids[c->count++], after, OBJECT_ID);
+    }
+    sqlite_rows_free(rows);
+    index_return(s->index, db);
+    *more = seen == COLLECT;
+    return st;
+}
+
+static enum status mark_unlinked(struct sqlite *db, void *ctx)
+{
+    const struct collected *c = ctx;
+    enum status st = STATUS_OK;
+    for (size_t i = 0; st == STATUS_OK && i < c->count; i++)
+        st = sqlite_exec(db, "UPDATE deleted SET unlinked = 1 WHERE object = ?",
+                         SQL(SQL_BLOB(c->ids[i], OBJECT_ID)), NULL);
+    return st;
+}
+
+static enum status collect(struct store *s)
+{
+    uint8_t after[OBJECT_ID] = {0};
+    enum status st = STATUS_OK;
+    for (bool more = true; st == STATUS_OK && more;) {
+        struct collected c = {0};
+        st = collect_next(s, after, &more, &c);
+        if (st == STATUS_OK && c.count && syncfs(s->folder.top) != 0)
+            st = folder_errno("syncfs");
+        if (st == STATUS_OK && c.count)
+            st = index_write(s->index, mark_unlinked, &c);
+    }
+    return st;
+}
+
+void store_collect(struct store *s)
+{
+    int may;
+    enum status st = begin_unlinks(s, false, &may);
+    if (st == STATUS_OK) {
+        st = collect(s);
+        close(may);
+    }
+    if (st != STATUS_OK && st != STATUS_CONTENDED)
+        log_warn("collect_failed", F("why", status_slug(st)));
+}
+
+/* Only by who holds the lock, before uploads begin. */
 static enum status sweep(struct store *s, struct strbuf *why)
 {
-    size_t removed;
-    int may = folder_begin_unlinks(&s->folder, false);
-    if (may < 0) {
+    int may;
+    struct sweep w = {s, 0};
+    enum status st = begin_unlinks(s, false, &may);
+    if (st == STATUS_CONTENDED) {
         log_info("sweep_deferred", F("why", "a backup is under way"));
         return STATUS_OK;
     }
-    enum status st = folder_sweep(&s->folder, has_row, s, &removed);
-    close(may);
+    if (st == STATUS_OK) {
+        st = folder_list(s->folder.tmp, sweep_upload, &w);
+        close(may);
+    }
     if (st != STATUS_OK)
         strbuf_addstr(why, "what a crash left behind could not be swept");
-    else if (removed)
-        log_info("swept", F("files", removed));
+    if (w.files)
+        log_info("swept", F("files", w.files));
+    store_collect(s);
     return st;
 }
+
+/* --- open and close -------------------------------------------------------------------------- */
 
 enum status store_open(const char *path, struct root_file from, size_t threads, bool serve,
                        struct store **out, struct strbuf *why)
 {
     *out = NULL;
     struct store *s = xcalloc(1, sizeof(*s));
-    pthread_mutex_init(&s->lock, NULL);
     char *db = index_path(path);
     enum status st = folder_open(path, serve, &s->folder, why);
     syncs_init(&s->syncs, s->folder.top);
@@ -203,19 +322,14 @@ enum status store_open(const char *path, struct root_file from, size_t threads, 
     return st;
 }
 
-static void collect(struct store *s, bool wait);
-
 void store_close(struct store *s)
 {
     if (!s)
         return;
-    collect(s, s->folder.lock < 0); /* a command has no next start to leave it to */
     index_close(s->index);
     keyring_free(s->keys);
     syncs_release(&s->syncs);
     folder_close(&s->folder);
-    strbuf_release(&s->deletions);
-    pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -242,55 +356,13 @@ const struct folder *store_folder(const struct store *s)
 
 /* --- delete ---------------------------------------------------------------------------------- */
 
-static void unlink_blob(const struct store *s, const uint8_t id[OBJECT_ID])
-{
-    char name[OBJECT_ID_HEX + 1];
-    object_id_format(id, name);
-    if (unlinkat(folder_leaf(&s->folder, id), name, 0) != 0 && errno != ENOENT)
-        log_warn("unlink_failed", F("object", name), F("reason", strerror(errno)));
-}
-
-static void collect(struct store *s, bool wait)
-{
-    struct strbuf ids = STRBUF_INIT;
-    pthread_mutex_lock(&s->lock);
-    int may = s->deletions.len ? folder_begin_unlinks(&s->folder, wait) : -1;
-    if (may >= 0) {
-        ids = s->deletions;
-        s->deletions = (struct strbuf)STRBUF_INIT;
-    }
-    pthread_mutex_unlock(&s->lock);
-    for (size_t at = 0; at < ids.len; at += OBJECT_ID)
-        unlink_blob(s, (const uint8_t *)ids.bytes + at);
-    if (may >= 0)
-        close(may);
-    strbuf_release(&ids);
-}
-
-void store_collect(struct store *s)
-{
-    collect(s, false);
-}
-
-static void unlink_later(struct store *s, const uint8_t id[OBJECT_ID], bool wait)
-{
-    pthread_mutex_lock(&s->lock);
-    strbuf_add(&s->deletions, id, OBJECT_ID);
-    pthread_mutex_unlock(&s->lock);
-    collect(s, wait);
-}
-
+/* The index remembers what could not be unlinked. */
 enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by)
 {
     enum status st = index_delete(s->index, id, by);
     if (st == STATUS_OK)
-        unlink_later(s, id, false);
+        store_unlink(s, id, false);
     return st;
-}
-
-void store_unlink(struct store *s, const uint8_t id[OBJECT_ID])
-{
-    unlink_later(s, id, true);
 }
 
 enum status store_save_keyring(struct store *s)
@@ -331,12 +403,18 @@ enum status upload_new(struct store *s, struct upload **out)
     return st;
 }
 
+static void leave_tmp(struct upload *u)
+{
+    if (u->in_tmp)
+        unlinkat(u->store->folder.tmp, u->id, 0);
+    u->in_tmp = false;
+}
+
 void upload_free(struct upload *u)
 {
     if (!u)
         return;
-    if (u->in_tmp)
-        unlinkat(u->store->folder.tmp, u->id, 0);
+    leave_tmp(u);
     if (u->fd >= 0)
         close(u->fd);
     chunked_sealer_free(u->sealer);
@@ -378,18 +456,17 @@ enum status upload_write(struct upload *u, const uint8_t *bytes, size_t len)
     return st;
 }
 
-/* From tmp/ to blobs/, durable under its new name. */
+/* In blobs/, durable; the name in tmp/ stays to say that it may be without a row. */
 static enum status put_in_place(struct upload *u)
 {
     struct syncs *syncs = &u->store->syncs;
     int leaf = folder_leaf(&u->store->folder, u->object.id);
-    if (syncs_fsync(syncs, u->fd) != 0 || renameat(u->store->folder.tmp, u->id, leaf, u->id) != 0)
+    if (syncs_fsync(syncs, u->fd) != 0 || linkat(u->store->folder.tmp, u->id, leaf, u->id, 0) != 0)
         return folder_errno("put in place");
-    u->in_tmp = false;
     if (syncs_fsync(syncs, leaf) == 0)
         return STATUS_OK;
     enum status st = folder_errno("fsync");
-    unlinkat(leaf, u->id, 0);
+    u->in_tmp = unlink_blob(u->store, u->object.id) == STATUS_OK;
     return st;
 }
 
@@ -447,8 +524,11 @@ enum status upload_finish(struct upload *u, const char *name, const struct audit
     snprintf(u->object.name, sizeof(u->object.name), "%s", name);
     *o = u->object;
     st = index_insert(u->store->index, o, u->data_key, &u->with, by);
-    if (st != STATUS_OK && st != STATUS_OUTCOME_UNKNOWN) /* that the next start's sweep decides */
-        unlinkat(folder_leaf(&u->store->folder, u->object.id), u->id, 0);
+    if (st == STATUS_OUTCOME_UNKNOWN) /* that the next start's sweep decides */
+        u->in_tmp = false;
+    else if (st != STATUS_OK)
+        u->in_tmp = unlink_blob(u->store, u->object.id) == STATUS_OK;
+    leave_tmp(u);
     if (st == STATUS_DUPLICATE)
         st = find_earlier(u, o);
     return index_status(st);

@@ -1,9 +1,10 @@
 /* The store: objects that are there whole or not at all.
  *
- * Upload: a fresh data key; chunks sealed into tmp/<id>; fsync; rename to blobs/; fsync of that
- * folder; then the row, which is the commit. Whatever a crash leaves without a row is swept at the
- * next start. Delete: the row first, then the file. All calls block: worker threads only; an
- * upload belongs to one thread at a time. */
+ * Upload: a fresh data key; chunks sealed into tmp/<id>; fsync; a link in blobs/; fsync of that
+ * folder; the row, which is the commit; the name in tmp/ goes. Delete: the row first, together with
+ * a note of it; then the file. So the next start knows what a crash left, from tmp/ and from these
+ * notes, and no other blob is ever unlinked, whatever index the folder has. All calls block: worker
+ * threads only; an upload belongs to one thread at a time. */
 #pragma once
 #include "download.h"
 #include "folder.h"
@@ -36,9 +37,9 @@ struct keyring *store_keys(const struct store *s);
  * index_write, so that they exclude each other. */
 enum status store_save_keyring(struct store *s);
 
-/* Remove the payload of an object that has no row, after a backup that is under way; what fails is
- * swept at the next start. */
-void store_unlink(struct store *s, const uint8_t id[OBJECT_ID]);
+/* Remove the payload of an object that was deleted, durably if `wait`, which is for a backup too:
+ * without it CONTENDED while one is under way. What fails is logged, and store_collect's. */
+enum status store_unlink(struct store *s, const uint8_t id[OBJECT_ID], bool wait);
 /* Payloads may take `quota` bytes of the disk, all together (0: no limit), and leave `reserve`
  * bytes of it free: what reads must have recorded, and deletes. Before other threads. */
 void store_set_limits(struct store *s, int64_t quota, int64_t reserve);
@@ -47,8 +48,8 @@ void store_set_limits(struct store *s, int64_t quota, int64_t reserve);
  * go on. */
 enum status store_delete(struct store *s, const uint8_t id[OBJECT_ID], const struct audit_by *by);
 
-/* Unlink what was deleted while a backup held the blobs, if it is over. What is left at the end the
- * next server sweeps. */
+/* Unlink what was deleted and is still there, unless a backup holds the blobs, and note durably
+ * what is gone. What is left the next one does. */
 void store_collect(struct store *s);
 
 /* --- upload ---------------------------------------------------------------------------------- */

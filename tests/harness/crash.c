@@ -133,6 +133,12 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
     return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, 0);
 }
 
+int linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+    step("link", to);
+    return (int)syscall(SYS_linkat, from_dir, from, to_dir, to, flags);
+}
+
 int unlinkat(int dir, const char *path, int flags)
 {
     step("unlink", path);

@@ -106,11 +106,11 @@ def test_an_upload(vault, crash):
 
     steps = dry_run(vault, crash, upload)
     # Durable before it is named, named durably before the row, the row before the reply.
-    order = [("sync", "tmp"), ("rename", vault.list()[1]["id"]), ("sync", "blobs"),
+    order = [("sync", "tmp"), ("link", vault.list()[1]["id"]), ("sync", "blobs"),
              ("write", "index.db-wal"), ("sync", "index.db-wal")]
     places = [steps.index(step) for step in order]
     assert places == sorted(places), steps
-    assert steps[-1] == ("sync", "index.db-wal")
+    assert steps[-2:] == [("sync", "index.db-wal"), ("unlink", vault.list()[1]["id"])]
     assert max(i for i, step in enumerate(steps) if step == ("write", "tmp")) < places[0]
     vault.request("DELETE", f"/files/{vault.list()[1]['id']}")
     died = 0
@@ -229,6 +229,24 @@ def test_commands_that_change_keys(vault, crash):
     assert vault.disk.sql("SELECT 1 FROM objects WHERE id = ?", bytes.fromhex(victim)) == []
     assert vault.command("audit", "verify").returncode == 0
     assert vault.command("verify").returncode == 0
+
+
+def test_init(vault, crash):
+    """Killed at any step, it makes its vault when it is run again."""
+    vault.command("init")
+    shutil.rmtree(vault.data)
+    crash.arm(0)
+    vault.command("init", **crash.env)
+    steps = crash.disarm()
+    for step in range(1, len(steps) + 1, 3):
+        shutil.rmtree(vault.data)
+        crash.arm(step)
+        assert vault.command("init", check=False, **crash.env).returncode == -9
+        crash.disarm()
+        if not (vault.data / "keyring").exists():  # it stands only when all else does
+            vault.command("init")
+    vault.start()
+    assert vault.fetch(vault.put(CONTENT)) == (200, CONTENT, True)
 
 
 def test_a_backup(vault, crash, folder):

@@ -202,6 +202,38 @@ def test_shred_leaves_no_key_and_says_when_it_is_complete(running):
         assert "no object" in running.command("shred", name, check=False).stderr
 
 
+def test_shred_is_not_complete_while_the_payload_is_there(running):
+    """Whatever keeps it there: here it cannot be unlinked, or the backup's lock not be taken."""
+    file = running.put(b"secret")
+    path, lock = running.disk.path(file), running.data / "backup.lock"
+    path.unlink()
+    path.mkdir()
+    for _ in range(2):
+        done = running.command("shred", file, check=False)
+        assert done.returncode == 1 and "could not be unlinked" in done.stderr
+        for command in (["rotate"], ["rewrap"]):
+            running.command(*command)
+        running.command("retire", str(min(running.disk.keys)))
+    path.rmdir()
+    path.write_bytes(b"payload")
+    lock.unlink(missing_ok=True)
+    lock.mkdir()
+    assert running.command("shred", file, check=False).returncode == 1
+    lock.rmdir()
+    assert running.command("shred", file).stdout == "complete\n"
+    assert not path.exists()
+
+
+def test_shred_reaches_what_was_deleted(running):
+    """Its wrapped key is still in SQLite's log."""
+    file = running.put(b"secret")
+    wrapped = rows(running)[file][1]
+    assert running.request("DELETE", f"/files/{file}").status_code == 204
+    assert everywhere(running.data, wrapped)
+    assert "retire 1" in running.command("shred", file).stdout
+    assert not everywhere(running.data, wrapped)
+
+
 def test_shred_reaches_pages_that_were_rebuilt(running):
     """Deleted and shredded in any order, rows of any length, so that SQLite moved them about."""
     def put(i):

@@ -20,7 +20,8 @@ static int setup(void **state)
     if (temp_make(state))
         return -1;
     keys = keyring_new(root);
-    if (index_open(in_temp("index.db"), keys, 2, &ix, &why) != STATUS_OK)
+    if (index_create(in_temp("index.db"), keys, &why) != STATUS_OK ||
+        index_open(in_temp("index.db"), keys, 2, &ix, &why) != STATUS_OK)
         return -1;
     for (uint8_t i = 1; i <= 5; i++)
         record("read", i);

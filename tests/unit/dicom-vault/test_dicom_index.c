@@ -14,6 +14,7 @@ static struct vault open_vault(void)
     static const uint8_t root[KEY_SIZE] = {1};
     struct vault v = {.keys = keyring_new(root)};
     struct strbuf why = STRBUF_INIT;
+    assert_int_equal(index_create(in_temp("index.db"), v.keys, &why), STATUS_OK);
     assert_int_equal(index_open(in_temp("index.db"), v.keys, 2, &v.ix, &why), STATUS_OK);
     strbuf_release(&why);
     return v;

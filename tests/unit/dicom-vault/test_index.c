@@ -12,7 +12,10 @@ static struct index *open_index(const struct keyring *keys)
 {
     struct index *ix;
     struct strbuf why = STRBUF_INIT;
-    enum status s = index_open(in_temp("index.db"), keys, 2, &ix, &why);
+    enum status s =
+        exists(in_temp("index.db")) ? STATUS_OK : index_create(in_temp("index.db"), keys, &why);
+    if (s == STATUS_OK)
+        s = index_open(in_temp("index.db"), keys, 2, &ix, &why);
     if (s != STATUS_OK)
         fail_msg("%s", strbuf_cstr(&why));
     strbuf_release(&why);

@@ -13,6 +13,8 @@ static int setup(void **state)
         return -1;
     r = refusals_new();
     keys = keyring_new(root);
+    if (index_create(in_temp("index.db"), keys, &why) != STATUS_OK)
+        return -1;
     return index_open(in_temp("index.db"), keys, 1, &ix, &why) == STATUS_OK ? 0 : -1;
 }
 

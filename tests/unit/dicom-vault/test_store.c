@@ -152,27 +152,61 @@ static void given_up_uploads_leave_nothing(void **state)
     assert_int_equal(files_in_tmp(), 0);
 }
 
-static void a_start_sweeps_what_has_no_row(void **state)
+static void a_start_sweeps_what_ended_in_the_middle(void **state)
 {
     (void)state;
     uint8_t bytes[100];
+    char id[OBJECT_ID_HEX + 1], path[64];
     fill(bytes, sizeof(bytes));
-    struct object kept = put(bytes, sizeof(bytes)), orphan = put(bytes, sizeof(bytes));
-    assert_int_equal(index_delete(store_index(store), orphan.id, &tester), STATUS_OK);
-    write_file(in_temp("vault/tmp/00112233445566778899aabbccddeeff"), "x", 1);
+    struct object kept = put(bytes, sizeof(bytes)), deleted = put(bytes, sizeof(bytes));
+    assert_int_equal(index_delete(store_index(store), deleted.id, &tester), STATUS_OK);
+    object_id_format(kept.id, id); /* committed, but the name in tmp/ did not go */
+    snprintf(path, sizeof(path), "vault/tmp/%s", id);
+    assert_int_equal(link(blob_path(&kept), in_temp(path)), 0);
+    write_file(in_temp("vault/tmp/00112233445566778899aabbccddeeff"), "x", 1); /* not committed */
+    write_file(in_temp("vault/blobs/0/0/00112233445566778899aabbccddeeff"), "x", 1);
     write_file(in_temp("vault/tmp/notes"), "x", 1);
-    write_file(in_temp("vault/blobs/0/0/README"), "x", 1);
     struct store *beside; /* the commands sweep nothing */
     assert_int_equal(open_store(false, &beside), STATUS_OK);
     store_close(beside);
-    assert_true(exists(blob_path(&orphan)));
-    assert_int_equal(files_in_tmp(), 2);
+    assert_true(exists(blob_path(&deleted)));
+    assert_int_equal(files_in_tmp(), 3);
     reopen();
-    assert_false(exists(blob_path(&orphan)));
+    assert_false(exists(blob_path(&deleted)));
+    assert_false(exists(in_temp("vault/blobs/0/0/00112233445566778899aabbccddeeff")));
     assert_true(exists(blob_path(&kept)));
     assert_int_equal(files_in_tmp(), 1); /* no name that an upload gives */
-    assert_true(exists(in_temp("vault/blobs/0/0/README")));
     get(&kept, bytes, 0, sizeof(bytes), 100);
+}
+
+/* Restored from before, or its log lost: nothing says that they were to go. */
+static void a_start_keeps_what_its_index_does_not_know(void **state)
+{
+    (void)state;
+    struct object o = put((const uint8_t *)"x", 1);
+    struct sqlite *db;
+    store_close(store);
+    assert_int_equal(sqlite_open(in_temp("vault/index.db"), 0, NULL, &db, &why), STATUS_OK);
+    assert_int_equal(sqlite_exec(db, "DELETE FROM objects", SQL_NONE, NULL), STATUS_OK);
+    assert_int_equal(sqlite_exec(db, "DELETE FROM deleted", SQL_NONE, NULL), STATUS_OK);
+    sqlite_close(db);
+    assert_int_equal(open_store(true, &store), STATUS_OK);
+    assert_true(exists(blob_path(&o)));
+}
+
+static void an_unlink_that_fails_is_done_later(void **state)
+{
+    (void)state;
+    struct object o = put((const uint8_t *)"x", 1);
+    unlink(in_temp("vault/backup.lock"));
+    assert_int_equal(mkdir(in_temp("vault/backup.lock"), 0700), 0);
+    assert_int_equal(store_delete(store, o.id, &tester), STATUS_OK);
+    assert_int_equal(store_unlink(store, o.id, true), STATUS_UNAVAILABLE);
+    store_collect(store);
+    assert_true(exists(blob_path(&o)));
+    assert_int_equal(rmdir(in_temp("vault/backup.lock")), 0);
+    store_collect(store);
+    assert_false(exists(blob_path(&o)));
 }
 
 static void deletes(void **state)
@@ -293,6 +327,7 @@ static void one_server_at_a_time(void **state)
 static void a_vault_is_made_once(void **state)
 {
     (void)state;
+    put((const uint8_t *)"x", 1);
     store_close(store);
     store = NULL;
     strbuf_reset(&why);
@@ -311,7 +346,7 @@ static void a_vault_is_made_once(void **state)
     assert_false(exists(in_temp("other")));
 }
 
-/* A missing index must not be taken for an empty one: the sweep would delete every blob. */
+/* A missing index is not made anew, nor an empty one filled: no file could be read. */
 static void a_missing_index_is_an_error(void **state)
 {
     (void)state;
@@ -323,6 +358,10 @@ static void a_missing_index_is_an_error(void **state)
     assert_non_null(strstr(strbuf_cstr(&why), "index.db"));
     assert_true(exists(blob_path(&o)));
     assert_false(exists(in_temp("vault/index.db")));
+    write_file(in_temp("vault/index.db"), "", 0);
+    assert_int_equal(open_store(true, &store), STATUS_UNPROCESSABLE);
+    assert_non_null(strstr(strbuf_cstr(&why), "empty"));
+    assert_true(exists(blob_path(&o)));
     assert_int_equal(rename(in_temp("index.db"), in_temp("vault/index.db")), 0);
     assert_int_equal(open_store(true, &store), STATUS_OK);
     get(&o, (const uint8_t *)"x", 0, 1, 1);
@@ -335,7 +374,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         store_test(lengths_and_ranges),
         store_test(given_up_uploads_leave_nothing),
-        store_test(a_start_sweeps_what_has_no_row),
+        store_test(a_start_sweeps_what_ended_in_the_middle),
+        store_test(a_start_keeps_what_its_index_does_not_know),
+        store_test(an_unlink_that_fails_is_done_later),
         store_test(deletes),
         store_test(a_lost_blob_is_damage),
         store_test(damage_under_way),
