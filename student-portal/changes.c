@@ -1,4 +1,5 @@
 #include "changes.h"
+#include <inttypes.h>
 #include <stdlib.h>
 
 void changes_reset(struct changes *list)
@@ -114,15 +115,25 @@ enum status changes_pending(struct db *db, int64_t age_ms, struct changes *out)
     return st;
 }
 
+/* By one statement, and so one commit, however many they are. */
 enum status changes_done(struct db *db, const struct changes *list)
 {
     struct db_conn *c;
+    struct strbuf text = STRBUF_INIT;
     enum status st = db_acquire(db, &c);
     if (st)
         return st;
-    for (size_t i = 0; i < list->n && !st; i++)
-        st = db_exec(c, "DELETE FROM pending_invalidations WHERE student_id = ? AND gen <= ?",
-                     SQL(SQL_I64(list->at[i].student), SQL_I64(list->at[i].gen)), NULL);
+    for (size_t i = 0; i < list->n; i++)
+        strbuf_addf(&text, "%c[%" PRId64 ",%" PRId64 "]", i ? ',' : '[', list->at[i].student,
+                    list->at[i].gen);
+    strbuf_addstr(&text, list->n ? "]" : "[]");
+    st = db_exec(c,
+                 "DELETE p FROM JSON_TABLE(?, '$[*]' COLUMNS (id BIGINT PATH '$[0]',"
+                 " gen BIGINT PATH '$[1]')) j"
+                 " STRAIGHT_JOIN pending_invalidations p ON p.student_id = j.id"
+                 " WHERE p.gen <= j.gen",
+                 SQL(SQL_TEXT(text.bytes)), NULL);
     db_release(c);
+    strbuf_release(&text);
     return st;
 }

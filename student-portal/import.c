@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 4, NAME_BYTES = 200 };
+enum { COLUMNS = 4, NAME_BYTES = 200, COURSES_BYTES = 1000 };
 static const char *const header[COLUMNS] = {"account", "name", "role", "courses"};
 
 void import_fail(struct import *im, size_t line, const char *fmt, ...)
@@ -51,6 +51,8 @@ static const char *fault_of(const struct csv *csv, roles *role)
     if (role_parse(csv_field(csv, 2), role))
         return "role is one of student, faculty and admin";
     const char *courses = csv_field(csv, 3);
+    if (strlen(courses) > COURSES_BYTES)
+        return "courses is at most 1000 bytes";
     if (*role != STUDENT && courses[strspn(courses, " ")])
         return "only students are enrolled in courses";
     return NULL;

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import resource
 import socket
 import time
 from pathlib import Path
@@ -118,16 +119,35 @@ def session_key(cookie):
     return f"portal:session:{digest}"
 
 
-def raw(port, head, body=b""):
-    """One request over a socket, byte by byte as given, and what comes until the server closes:
-    (status, headers and body as text)."""
-    with socket.create_connection(("127.0.0.1", port), 10) as s:
-        s.sendall(head + body)
-        answer = b""
-        while chunk := s.recv(65536):
-            answer += chunk
-    text = answer.decode("utf-8", "replace")
+def at_once(port, requests):
+    """Bytes of requests, each on a socket of its own and all sent before the first answer is read;
+    of each what comes until the server closes: (status, headers and body as text)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(max(soft, 4096), hard), hard))
+    sockets = [socket.create_connection(("127.0.0.1", port), 60) for _ in requests]
+    for s, request in zip(sockets, requests):
+        s.sendall(request)
+    return [answer(s) for s in sockets]
+
+
+def answer(s):
+    with s:
+        text = b"".join(iter(lambda: s.recv(65536), b"")).decode("utf-8", "replace")
     return int(text.split(" ", 2)[1]) if text else None, text
+
+
+def raw(port, head, body=b""):
+    """One request, byte by byte as given."""
+    return at_once(port, [head + body])[0]
+
+
+def post(path, json_body, client=None):
+    """The bytes of a request, of that client when there is one."""
+    body = json.dumps(json_body)
+    own = (f"Cookie: session={client.cookies['session']}\r\n"
+           f"X-CSRF-Token: {client.headers['X-CSRF-Token']}\r\n" if client else "")
+    return (f"POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{own}"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}").encode()
 
 
 def problem(reply, status, *slugs):

@@ -63,11 +63,25 @@ def test_new_people_and_known_ones(world, alma):
     assert state(world) == before
 
 
+def test_lines_that_differ_in_case_alone(world, alma):
+    """Two people; and a name in another case is another name."""
+    both = "twin,Same Name,student,cs101 ma201\nTWIN,Same Name,student,cs101 ma201\n"
+    assert upload(alma, HEAD + both).json() == {"created": 2, "renamed": 0, "enrolled": 4}
+    upper = both.replace("Same Name", "SAME NAME")
+    assert upload(alma, HEAD + upper).json() == {"created": 0, "renamed": 2, "enrolled": 0}
+    lines = world.sql("SELECT action, subject, detail FROM audit_log ORDER BY id DESC LIMIT 4")
+    assert sorted(lines.splitlines()) == [
+        f"{action}\tuser:{who}\tstudent cs101 ma201" for action in ("user.import", "user.import-change")
+        for who in ("TWIN", "twin")]
+    assert upload(alma, HEAD + upper.replace("cs101 ma201", "cs101 ma201 cs101")).json() == {
+        "created": 0, "renamed": 0, "enrolled": 0}
+
+
 @pytest.mark.parametrize("line, reason", [
     ("a b,X,student,", "account is"), (",X,student,", "account is"), ("x,,student,", "name is"),
     ("x,X,pupil,", "role is"), ("x,X,Student,", "role is"), ("x,X,student", "four fields"),
     ("x,X,student,,", "four fields"), ("x,X,faculty,cs101", "only students"),
-    ("x,X,student,none", "there is no course none"), ("x,X,student,cs101 CS101", "no course CS101"),
+    ("x,X,student,none", "there is no course none"), (f"x,X,student,{'cs101 ' * 167}", "at most 1000"), ("x,X,student,cs101 CS101", "no course CS101"),
     ("fay,Fay,student,", "another role"), ('x,X "y",student,', "a quote inside"),
     ('x,"X"y,student,', "text behind"), (b"x,\xff,student,", "not UTF-8"), (b"x,a\0b,student,", "a NUL"),
     (b"x,\xed\xa0\x80,student,", "not UTF-8"), ("x,a\tb,student,", "name is"),
