@@ -97,6 +97,7 @@ static struct http *serve(void)
                                         .authenticate = authenticate,
                                         .workers = workers,
                                         .connections_max = (size_t)connections,
+                                        .connection_memory = 16384,
                                         .body_max = 16384,
                                         .trusted_proxies = proxies};
     if (http_start(&server, &http, &why))

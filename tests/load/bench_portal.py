@@ -327,7 +327,7 @@ def main():
     school = School(folder / "stores", CROWD)
     bytes_file = folder / "body"
     bytes_file.write_bytes(school.body())
-    bare = Limit("bare_httpd", folder, bytes_file).start()
+    bare = Limit("bare_httpd", folder, bytes_file, "application/json", 16).start()
     print(f"{CROWD} students, 60 marks each, {bytes_file.stat().st_size} bytes a page")
     try:
         warm_up(school)
