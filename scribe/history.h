@@ -36,6 +36,12 @@ struct membership {
     int64_t head, marker; /* marker -1: invited, and not joined yet */
     int64_t version;
 };
+/* How far a member has read. */
+struct read_mark {
+    const char *room, *user;
+    int64_t seq; /* in: up to here; out: where the marker stands then */
+    bool known;  /* out: is there such a member */
+};
 /* A room, and one user's place in it. */
 struct place {
     bool exists, private, owns;
@@ -81,8 +87,8 @@ struct history_driver {
     enum status (*add_room)(struct history *h, const char *room, const char *owner, bool private);
     /* A member, removed no more; a marker that is there goes forward to `seq`, never back. */
     enum status (*put_member)(struct history *h, const char *room, const char *user, int64_t seq);
-    /* Move a member's marker forward to `seq`, never back. */
-    enum status (*mark)(struct history *h, const char *room, const char *user, int64_t seq);
+    /* Move markers forward, never back. */
+    enum status (*marks)(struct history *h, struct read_mark *marks, size_t n);
     enum status (*drop_member)(struct history *h, const char *room, const char *user);
     /* Removed, also who is no member. */
     enum status (*ban_member)(struct history *h, const char *room, const char *user);

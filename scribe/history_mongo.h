@@ -35,7 +35,7 @@ enum status mongo_place(struct history *h, const char *room, const char *user, s
 enum status mongo_durable_head(struct history *h, const char *room, int64_t *head);
 enum status mongo_add_room(struct history *h, const char *room, const char *owner, bool private);
 enum status mongo_put_member(struct history *h, const char *room, const char *user, int64_t seq);
-enum status mongo_mark(struct history *h, const char *room, const char *user, int64_t seq);
+enum status mongo_marks(struct history *h, struct read_mark *marks, size_t n);
 enum status mongo_drop_member(struct history *h, const char *room, const char *user);
 enum status mongo_ban_member(struct history *h, const char *room, const char *user);
 enum status mongo_raise_version(struct history *h, const char *room, int64_t *version);

@@ -6,6 +6,7 @@
  * the answer is a failure that is to be tried again, and every change can be. */
 #include "history_mongo.h"
 #include "log.h"
+#include <stdlib.h>
 #include <string.h>
 
 enum { DUPLICATE_KEY = 11000, TRIES = 5 };
@@ -175,11 +176,6 @@ enum status mongo_raise_version(struct history *h, const char *room, int64_t *ve
     return status;
 }
 
-enum status mongo_mark(struct history *h, const char *room, const char *user, int64_t seq)
-{
-    return change_member(h, room, user, BCON_NEW("$max", "{", "seq", BCON_INT64(seq), "}"), false);
-}
-
 enum status mongo_ban_member(struct history *h, const char *room, const char *user)
 {
     return change_member(h, room, user,
@@ -197,6 +193,74 @@ enum status mongo_drop_member(struct history *h, const char *room, const char *u
     bool done = mongoc_collection_delete_one(h->members, where, NULL, NULL, &error);
     bson_destroy(where);
     return done ? STATUS_OK : mongo_unavailable("member", &error);
+}
+
+/* --- read markers --------------------------------------------------------------------------- */
+
+struct mark_rows {
+    struct read_mark *marks;
+    char (*ids)[MEMBER_ID_SIZE];
+    size_t n;
+};
+
+static bool take_mark(void *ctx, const bson_t *document)
+{
+    const struct mark_rows *rows = ctx;
+    for (size_t i = 0; i < rows->n; i++)
+        if (strcmp(rows->ids[i], mongo_text(document, "_id")) == 0) {
+            rows->marks[i].known = true;
+            rows->marks[i].seq = mongo_int(document, "seq");
+        }
+    return true;
+}
+
+/* Is there another for the same member that goes as far, or farther? */
+static bool outdone(const struct mark_rows *rows, size_t i)
+{
+    for (size_t k = 0; k < rows->n; k++)
+        if (k != i && strcmp(rows->ids[k], rows->ids[i]) == 0 &&
+            (rows->marks[k].seq > rows->marks[i].seq ||
+             (rows->marks[k].seq == rows->marks[i].seq && k > i)))
+            return true;
+    return false;
+}
+
+static enum status move_marks(struct history *h, const struct mark_rows *rows)
+{
+    bson_t *opts = BCON_NEW("ordered", BCON_BOOL(false));
+    bson_error_t error;
+    mongoc_bulk_operation_t *bulk =
+        mongoc_collection_create_bulk_operation_with_opts(h->members, opts);
+    for (size_t i = 0; i < rows->n; i++) {
+        if (outdone(rows, i))
+            continue;
+        bson_t *where = BCON_NEW("_id", BCON_UTF8(rows->ids[i]));
+        bson_t *change = BCON_NEW("$max", "{", "seq", BCON_INT64(rows->marks[i].seq), "}");
+        mongoc_bulk_operation_update_one_with_opts(bulk, where, change, NULL, NULL);
+        bson_destroy(where);
+        bson_destroy(change);
+    }
+    bson_t reply;
+    bool done = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
+    bson_destroy(&reply);
+    bson_destroy(opts);
+    mongoc_bulk_operation_destroy(bulk);
+    return done ? STATUS_OK : mongo_unavailable("marks", &error);
+}
+
+enum status mongo_marks(struct history *h, struct read_mark *marks, size_t n)
+{
+    struct mark_rows rows = {marks, xcalloc(n, MEMBER_ID_SIZE), n};
+    for (size_t i = 0; i < n; i++)
+        mongo_member_id(rows.ids[i], marks[i].room, marks[i].user);
+    enum status status = move_marks(h, &rows);
+    for (size_t i = 0; i < n; i++)
+        marks[i].known = false;
+    if (status == STATUS_OK)
+        status = mongo_each(h->members, filter_in("_id", rows.ids[0], MEMBER_ID_SIZE, n), NULL,
+                            take_mark, &rows);
+    free(rows.ids);
+    return status;
 }
 
 /* --- lists ---------------------------------------------------------------------------------- */

@@ -232,10 +232,20 @@ static enum status put_member(struct history *h, const char *room, const char *u
                        SQL(SQL_TEXT(room), SQL_TEXT(user), SQL_I64(seq)), NULL);
 }
 
-static enum status mark(struct history *h, const char *room, const char *user, int64_t seq)
+static enum status marks(struct history *h, struct read_mark *marks, size_t n)
 {
-    return sqlite_exec(h->db, "UPDATE members SET seq = max(seq, ?) WHERE room = ? AND user = ?",
-                       SQL(SQL_I64(seq), SQL_TEXT(room), SQL_TEXT(user)), NULL);
+    enum { NOBODY = -2 };
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < n && status == STATUS_OK; i++) {
+        struct read_mark *m = &marks[i];
+        status =
+            scalar(h,
+                   "UPDATE members SET seq = max(seq, ?) WHERE room = ? AND user = ?"
+                   " RETURNING seq",
+                   SQL(SQL_I64(m->seq), SQL_TEXT(m->room), SQL_TEXT(m->user)), NOBODY, &m->seq);
+        m->known = m->seq != NOBODY;
+    }
+    return status;
 }
 
 static enum status drop_member(struct history *h, const char *room, const char *user)
@@ -317,7 +327,7 @@ const struct history_driver history_sqlite = {
     .durable_head = head,
     .add_room = add_room,
     .put_member = put_member,
-    .mark = mark,
+    .marks = marks,
     .drop_member = drop_member,
     .ban_member = ban_member,
     .raise_version = raise_version,

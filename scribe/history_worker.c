@@ -28,9 +28,12 @@ struct lane {
     size_t depth;
     bool stop, ended, up, busy;
     char why[256];
-    struct history *h; /* of the thread alone, as are the next two */
+    struct history *h; /* of the thread alone, as is all below */
     struct job *taken[BATCH_MAX];
+    struct job *appends[BATCH_MAX], *changes[BATCH_MAX]; /* the taken, parted */
+    size_t append_count, change_count;
     struct entry *entries[BATCH_MAX];
+    struct read_mark marks[BATCH_MAX];
 };
 
 struct history_worker {
@@ -110,45 +113,9 @@ static void add_frame(struct job *job, const struct message *m)
     job->frames[job->frame_count++] = message_frame(m);
 }
 
-static void append(struct lane *l, struct job **jobs, size_t n)
-{
-    struct history_worker *w = l->worker;
-    int64_t now = clock_unix_ms(), start = clock_mono_us();
-    for (size_t i = 0; i < n; i++) {
-        struct job *job = jobs[i];
-        job->entry.message = (struct message){.room = job->room,
-                                              .sender = job->user,
-                                              .client_id = job->client_id,
-                                              .text = job->text,
-                                              .at_ms = now};
-        l->entries[i] = &job->entry;
-    }
-    sequence_append(w->driver, l->h, l->entries, n, clock_mono_ms() + APPEND_MS);
-    metric_observe_us(w->append_time, clock_mono_us() - start);
-    metric_add(w->batches, 1);
-    metric_set(w->batch_size, (int64_t)n);
-    metric_add(w->messages, (int64_t)n);
-    note(l, l->entries[n - 1]->status, "a write failed");
-    for (size_t i = 0; i < n; i++) {
-        struct job *job = jobs[i];
-        job->status = job->entry.status;
-        if (job->status == STATUS_OK && !job->entry.duplicate) {
-            job->frames = xcalloc(1, sizeof(struct frame *));
-            add_frame(job, &job->entry.message);
-        }
-        answer(l, job);
-    }
-}
-
 static struct member_change change(const struct lane *l, const struct job *job)
 {
     return (struct member_change){l->worker->driver, l->h, job->room, job->user, job->other};
-}
-
-static enum status run_mark(struct lane *l, struct job *job)
-{
-    const struct member_change c = change(l, job);
-    return membership_mark(&c, job->seq, &job->membership.marker);
 }
 
 static enum status run_create(struct lane *l, struct job *job)
@@ -169,13 +136,19 @@ static enum status run_remove(struct lane *l, struct job *job)
     return membership_remove(&c, &job->membership.version);
 }
 
+static enum status run_first_join(struct lane *l, struct job *job)
+{
+    const struct member_change c = change(l, job);
+    return membership_join(&c, &job->membership);
+}
+
+/* Who joins for the first time writes: the job becomes the writer's. */
 static enum status run_join(struct lane *l, struct job *job)
 {
     const struct member_change c = change(l, job);
-    struct membership *m = &job->membership;
-    enum status status = membership_join(&c, m);
-    if (m->marker > m->head)
-        m->head = m->marker; /* the head was read before another device joined */
+    bool first;
+    enum status status = membership_visit(&c, &job->membership, &first);
+    job->kind = first ? JOB_FIRST_JOIN : JOB_JOIN;
     return status;
 }
 
@@ -236,33 +209,144 @@ static enum status run_heads(struct lane *l, struct job *job)
 }
 
 static enum status (*const runs[JOB_KINDS])(struct lane *l, struct job *job) = {
-    [JOB_MARK] = run_mark,     [JOB_CREATE] = run_create,   [JOB_INVITE] = run_invite,
-    [JOB_REMOVE] = run_remove, [JOB_JOIN] = run_join,       [JOB_PAGE] = run_page,
-    [JOB_HEADS] = run_heads,   [JOB_MEMBERS] = run_members, [JOB_ROOMS] = run_rooms,
+    [JOB_CREATE] = run_create,         [JOB_INVITE] = run_invite,   [JOB_REMOVE] = run_remove,
+    [JOB_FIRST_JOIN] = run_first_join, [JOB_JOIN] = run_join,       [JOB_PAGE] = run_page,
+    [JOB_HEADS] = run_heads,           [JOB_MEMBERS] = run_members, [JOB_ROOMS] = run_rooms,
 };
 
-static void run_one(struct lane *l, struct job *job)
+static void finish(struct lane *l, struct job *job)
+{
+    if (job->status == STATUS_CONTENDED)
+        job->status = STATUS_UNAVAILABLE;
+    if (job->membership.head < job->membership.marker)
+        job->membership.head = job->membership.marker; /* the head was read before another wrote */
+    answer(l, job);
+}
+
+static void read_one(struct lane *l, struct job *job)
 {
     int64_t start = clock_mono_us();
     job->status = runs[job->kind](l, job);
     metric_observe_us(l->worker->read_time, clock_mono_us() - start);
     note(l, job->status, "a request failed");
-    if (job->status == STATUS_CONTENDED)
-        job->status = STATUS_UNAVAILABLE;
-    answer(l, job);
+    if (job->kind == JOB_FIRST_JOIN) {
+        enum status status = history_submit(l->worker, job);
+        if (status == STATUS_OK)
+            return;
+        job->status = status;
+    }
+    finish(l, job);
 }
 
-static void run_batch(struct lane *l, size_t n)
+/* --- writing -------------------------------------------------------------------------------- */
+
+static enum status move_marks(struct lane *l)
 {
-    struct job *appends[BATCH_MAX];
-    size_t append_count = 0;
-    for (size_t i = 0; i < n; i++)
-        if (l->taken[i]->kind == JOB_APPEND)
-            appends[append_count++] = l->taken[i];
-        else
-            run_one(l, l->taken[i]);
-    if (append_count > 0)
-        append(l, appends, append_count);
+    size_t n = 0;
+    for (size_t i = 0; i < l->change_count; i++) {
+        const struct job *job = l->changes[i];
+        if (job->kind == JOB_MARK)
+            l->marks[n++] = (struct read_mark){job->room, job->user, job->seq, false};
+    }
+    enum status status = n > 0 ? l->worker->driver->marks(l->h, l->marks, n) : STATUS_OK;
+    const struct read_mark *mark = l->marks;
+    for (size_t i = 0; i < l->change_count; i++) {
+        struct job *job = l->changes[i];
+        if (job->kind != JOB_MARK)
+            continue;
+        job->status = status == STATUS_OK && !mark->known ? STATUS_NOT_FOUND : status;
+        job->membership.marker = mark++->seq;
+    }
+    return status;
+}
+
+/* The rules' answer, not a failure of the store. */
+static bool decided(enum status status)
+{
+    return status == STATUS_OK || status == STATUS_CONFLICT || status == STATUS_NOT_FOUND ||
+           status == STATUS_FORBIDDEN;
+}
+
+/* All changes, before the messages: who reads and then sends has read what was there. A failure
+ * ends a transaction, of which nothing stays; otherwise each change stands by itself. */
+static enum status run_changes(void *ctx)
+{
+    struct lane *l = ctx;
+    bool atomic = l->worker->driver->atomic;
+    enum status status = move_marks(l);
+    for (size_t i = 0; i < l->change_count && (status == STATUS_OK || !atomic); i++) {
+        struct job *job = l->changes[i];
+        if (job->kind == JOB_MARK)
+            continue;
+        job->status = runs[job->kind](l, job);
+        status = decided(job->status) ? status : job->status;
+    }
+    return atomic ? status : STATUS_OK;
+}
+
+static void part(struct lane *l, size_t n)
+{
+    int64_t now = clock_unix_ms();
+    l->append_count = l->change_count = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct job *job = l->taken[i];
+        if (job->kind != JOB_APPEND) {
+            l->changes[l->change_count++] = job;
+            continue;
+        }
+        job->entry.message = (struct message){.room = job->room,
+                                              .sender = job->user,
+                                              .client_id = job->client_id,
+                                              .text = job->text,
+                                              .at_ms = now};
+        l->entries[l->append_count] = &job->entry;
+        l->appends[l->append_count++] = job;
+    }
+}
+
+static void count_batch(struct lane *l, int64_t start_us)
+{
+    struct history_worker *w = l->worker;
+    metric_observe_us(w->append_time, clock_mono_us() - start_us);
+    if (l->append_count == 0)
+        return;
+    metric_add(w->batches, 1);
+    metric_set(w->batch_size, (int64_t)l->append_count);
+    metric_add(w->messages, (int64_t)l->append_count);
+}
+
+static void finish_append(struct lane *l, struct job *job)
+{
+    job->status = job->entry.status;
+    if (job->status == STATUS_OK && !job->entry.duplicate) {
+        job->frames = xcalloc(1, sizeof(struct frame *));
+        add_frame(job, &job->entry.message);
+    }
+    finish(l, job);
+}
+
+static void write_all(struct lane *l, size_t n)
+{
+    const struct history_driver *driver = l->worker->driver;
+    const struct prelude first = {run_changes, l};
+    int64_t start = clock_mono_us();
+    part(l, n);
+    enum status status =
+        sequence_append(driver, l->h, l->entries, l->append_count,
+                        l->change_count > 0 ? &first : NULL, clock_mono_ms() + APPEND_MS);
+    count_batch(l, start);
+    enum status worst = status;
+    for (size_t i = 0; i < l->change_count; i++) {
+        struct job *job = l->changes[i];
+        if (driver->atomic && status != STATUS_OK)
+            job->status = status;
+        worst = decided(job->status) ? worst : job->status;
+    }
+    note(l, worst, "a write failed");
+    for (size_t i = 0; i < l->change_count; i++)
+        finish(l, l->changes[i]);
+    for (size_t i = 0; i < l->append_count; i++)
+        finish_append(l, l->appends[i]);
 }
 
 /* --- the thread ----------------------------------------------------------------------------- */
@@ -317,8 +401,11 @@ static void *run(void *arg)
             break;
         if (stop || !connect_store(l))
             refuse(l, n);
+        else if (n > 0 && l == &l->worker->writer)
+            write_all(l, n);
         else if (n > 0)
-            run_batch(l, n);
+            for (size_t i = 0; i < n; i++)
+                read_one(l, l->taken[i]);
         else
             note(l, l->worker->driver->ping(l->h), "does not answer");
     }
@@ -429,10 +516,12 @@ enum status history_worker_new(const char *url, size_t queue_max, struct mailbox
     w->batches = metric_counter("scribe_history_batches_total", "", "Batches written.");
     w->messages = metric_counter("scribe_history_messages_total", "", "Messages in batches.");
     w->batch_size = metric_gauge("scribe_history_batch_size", "", "Messages of the last batch.");
-    w->append_time = metric_histogram("scribe_history_seconds", "op=\"append\"",
-                                      "Time of a batch or a request at the history.");
-    w->read_time = metric_histogram("scribe_history_seconds", "op=\"other\"",
-                                    "Time of a batch or a request at the history.");
+    w->append_time =
+        metric_histogram("scribe_history_seconds", "op=\"append\"",
+                         "Time of a batch of writes, or of another request, at the history.");
+    w->read_time =
+        metric_histogram("scribe_history_seconds", "op=\"other\"",
+                         "Time of a batch of writes, or of another request, at the history.");
     lane_start(&w->writer, w, "writer", "lane=\"writer\"");
     lane_start(&w->reader, w, "reader", "lane=\"reader\"");
     *out = w;

@@ -1,6 +1,7 @@
 /* The history off the loop: two threads, one that writes and one that reads, each with a
  * connection and a bounded queue. The writer takes everything that queued during its last write
- * as one batch. Both keep trying while the store is down. */
+ * in one transaction where the store has them. The reader never waits for a lock that the writer,
+ * or another process, holds. Both keep trying while the store is down. */
 #pragma once
 #include "frame.h"
 #include "history.h"
@@ -15,7 +16,8 @@ enum job_kind {
     JOB_CREATE,
     JOB_INVITE,
     JOB_REMOVE,
-    JOB_WRITES, /* up to here it is the writer's, from here on the reader's */
+    JOB_FIRST_JOIN, /* what becomes of a JOB_JOIN that has to write */
+    JOB_WRITES,     /* up to here it is the writer's, from here on the reader's */
     JOB_JOIN = JOB_WRITES,
     JOB_PAGE,
     JOB_HEADS,

@@ -15,6 +15,8 @@ struct batch {
     size_t n, open_count;
     struct message **messages; /* scratch, n of them */
     struct room_head *heads;   /* scratch, n of them: the rooms met so far */
+    const struct prelude *first;
+    bool begun; /* `first` was run */
     int64_t deadline_ms;
 };
 
@@ -85,9 +87,19 @@ static enum status mark_senders(struct batch *b)
     return n > 0 ? b->driver->mark_own(b->h, b->messages, n) : STATUS_OK;
 }
 
+static enum status begin(struct batch *b)
+{
+    enum status status = b->first && !b->begun ? b->first->run(b->first->ctx) : STATUS_OK;
+    b->begun = status == STATUS_OK;
+    return status;
+}
+
 static enum status store(void *ctx)
 {
     struct batch *b = ctx;
+    enum status begun = begin(b);
+    if (begun != STATUS_OK)
+        return begun;
     for (unsigned attempt = 0; b->open_count > 0; attempt++) {
         /* A message that is there but not durable yet blocks its place and is not found. */
         if (attempt > b->n)
@@ -114,6 +126,7 @@ static void reopen(struct batch *b)
         b->all[i]->duplicate = false;
     b->open = b->all;
     b->open_count = b->n;
+    b->begun = false;
 }
 
 /* Trying again settles what is unknown: a message that was stored meets its own client id. So
@@ -136,8 +149,9 @@ static enum status store_until_known(struct batch *b)
     }
 }
 
-void sequence_append(const struct history_driver *driver, struct history *h, struct entry **entries,
-                     size_t n, int64_t deadline_ms)
+enum status sequence_append(const struct history_driver *driver, struct history *h,
+                            struct entry **entries, size_t n, const struct prelude *first,
+                            int64_t deadline_ms)
 {
     struct batch b = {.driver = driver,
                       .h = h,
@@ -145,6 +159,7 @@ void sequence_append(const struct history_driver *driver, struct history *h, str
                       .n = n,
                       .messages = xcalloc(n, sizeof(struct message *)),
                       .heads = xcalloc(n, sizeof(struct room_head)),
+                      .first = first,
                       .deadline_ms = deadline_ms};
     reopen(&b);
     enum status status = store_until_known(&b);
@@ -152,4 +167,5 @@ void sequence_append(const struct history_driver *driver, struct history *h, str
         b.open[i]->status = status;
     free(b.messages);
     free(b.heads);
+    return status;
 }

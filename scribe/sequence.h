@@ -8,6 +8,11 @@ struct entry {
     bool duplicate;     /* it had that place before: this was a retry */
 };
 
+struct prelude {
+    enum status (*run)(void *ctx);
+    void *ctx;
+};
+
 /* Give each of `n` messages the next place in its room and store them, in this order. A message
  * whose room, sender and client id are stored already gets the place it has. Other writers, here
  * or on other servers, may do the same at the same time: whoever is second at a place takes the
@@ -15,6 +20,11 @@ struct entry {
  * by reading back, until `deadline_ms` (monotonic); past it the entries that are not known to be
  * stored have OUTCOME_UNKNOWN: a retry with the same client id is the way to learn.
  *
- * Fills status, seq and duplicate of every entry. Blocks; the thread of `h`. */
-void sequence_append(const struct history_driver *driver, struct history *h, struct entry **entries,
-                     size_t n, int64_t deadline_ms);
+ * `first` (or NULL) is what is to be written before them: in the same transaction, and as often as
+ * that is tried, where the store has them; elsewhere once.
+ *
+ * Fills status, seq and duplicate of every entry, of which there may be none; returns whether all
+ * is written. Blocks; the thread of `h`. */
+enum status sequence_append(const struct history_driver *driver, struct history *h,
+                            struct entry **entries, size_t n, const struct prelude *first,
+                            int64_t deadline_ms);

@@ -177,6 +177,26 @@ def test_sqlite_locked_by_another_process(start_server, folder):
         assert ada.send_until_acked(room, id=id) == 2
 
 
+def test_a_first_join_waits_for_a_lock_and_reading_does_not(start_server, folder):
+    history = kit.SQLiteHistory(folder)  # noqa: F811
+    server = start_server("scribe", kit.env(history.url))
+    room = kit.name("room")
+    with (kit.Client(server, "ada") as ada, kit.Client(server, "ada") as again,
+          kit.Client(server, "new") as new):
+        ada.join(room)
+        ada.send(room)
+        with history.locked():
+            new.put(type="join", room=room)
+            until(lambda: kit.metric(server, 'scribe_history_queue{lane="reader"}') == 0, what="read")
+            again.join(room)  # writes nothing
+            assert kit.seqs(ada.answer("history", type="history", room=room)["messages"]) == [1]
+            # Both were quicker than the new one's wait for the lock, which ends by itself.
+            with pytest.raises(AssertionError):
+                new.get("joined", "error", timeout=0)
+            assert new.get("joined", "error")["retryable"]
+        until(lambda: new.answer("joined", type="join", room=room)["type"] == "joined", what="joined")
+
+
 def test_a_create_that_came_half_way_is_completed(start_server, own_ferret):
     history = kit.MongoHistory(own_ferret)  # noqa: F811
     server = start_server("scribe", kit.env(history.url))

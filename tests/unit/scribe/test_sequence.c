@@ -201,7 +201,7 @@ static void append_by(const struct history_driver *driver, struct entry *entries
     struct entry *pointers[16];
     for (size_t i = 0; i < n; i++)
         pointers[i] = &entries[i];
-    sequence_append(driver, &store, pointers, n, clock_mono_ms() + 300);
+    sequence_append(driver, &store, pointers, n, NULL, clock_mono_ms() + 300);
 }
 
 static void append(struct entry *entries, size_t n)
@@ -428,6 +428,52 @@ static void test_random_troubles(void **state)
     assert_int_equal(store.n, r + q);
 }
 
+/* What is written before the messages: how often it was, and what it says. */
+struct before {
+    unsigned runs;
+    size_t rows; /* there when it ran last */
+    enum status status;
+};
+
+static enum status run_before(void *ctx)
+{
+    struct before *before = ctx;
+    before->runs++;
+    before->rows = store.n;
+    return before->status;
+}
+
+static enum status append_after(const struct history_driver *driver, struct before *before,
+                                struct entry *e, size_t n)
+{
+    return sequence_append(driver, &store, &e, n, &(struct prelude){run_before, before},
+                           clock_mono_ms() + 300);
+}
+
+static void test_what_comes_first_is_written_once_or_with_each_try(void **state)
+{
+    (void)state;
+    struct before before = {0};
+    struct entry e = entry("r", "ada", "one");
+    store.troubles[0] = LOST_REQUEST;
+    assert_int_equal(append_after(&loose, &before, &e, 1), STATUS_OK);
+    assert_int_equal(before.runs, 1);
+    assert_int_equal(before.rows, 0);
+    e = entry("r", "ada", "two");
+    store.inserts = 0;
+    assert_int_equal(append_after(&atomic, &before, &e, 1), STATUS_OK);
+    assert_int_equal(before.runs, 3); /* the first try's went with its transaction */
+    assert_int_equal(e.message.seq, 2);
+    assert_int_equal(append_after(&atomic, &before, NULL, 0),
+                     STATUS_OK); /* nothing else to write */
+    assert_int_equal(before.runs, 4);
+    before.status = STATUS_STORAGE_FULL;
+    e = entry("r", "ada", "three");
+    assert_int_equal(append_after(&atomic, &before, &e, 1), STATUS_STORAGE_FULL);
+    assert_int_equal(e.status, STATUS_STORAGE_FULL);
+    assert_int_equal(store.n, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -441,6 +487,7 @@ int main(void)
         cmocka_unit_test_setup(test_unknown_for_good_is_said_so, fresh),
         cmocka_unit_test_setup(test_what_is_not_durable_is_waited_for, fresh),
         cmocka_unit_test_setup(test_a_transaction_that_fails_leaves_nothing, fresh),
+        cmocka_unit_test_setup(test_what_comes_first_is_written_once_or_with_each_try, fresh),
         cmocka_unit_test_setup(test_random_troubles, fresh),
         cmocka_unit_test_setup(test_own_messages_move_a_marker_that_stands_before, fresh),
     };
