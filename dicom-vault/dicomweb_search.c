@@ -135,17 +135,16 @@ static enum status find(struct results *r)
 static void warn(struct results *r)
 {
     char text[128];
+    long long next = r->qido.offset + r->seen;
     if (r->qido.untold)
-        http_set_header(
-            r->req, "Warning",
-            "299 dicom-vault \"some of includefield is not in lists: metadata has it\"");
+        http_set_header(r->req, "Warning",
+                        "299 dicom-vault \"some of includefield is in metadata only\"");
     if (r->damaged)
         http_set_header(r->req, "Warning", "299 dicom-vault \"damaged results are left out\"");
-    if (!r->cut)
-        return;
-    snprintf(text, sizeof(text), "299 dicom-vault \"there are more results: ask with offset=%lld\"",
-             (long long)(r->qido.offset + r->seen));
-    http_set_header(r->req, "Warning", text);
+    snprintf(text, sizeof(text), "299 dicom-vault \"there are more results, from offset=%lld\"",
+             next);
+    if (r->cut)
+        http_set_header(r->req, "Warning", text);
 }
 
 static enum status search(struct http_request *req, enum dicom_level level)
