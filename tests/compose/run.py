@@ -1,6 +1,7 @@
 """docker-compose.yml from nothing to nothing, as a user types it: up, the tour, a chat server and a
-database killed while clients go on, the front page, TLS, the load tests, down. On a base laid by debootstrap and stand-ins of the
-stores; on the Docker engine that runs, or on one of its own. Needs root where none runs."""
+database killed while clients go on, the front page, TLS, the load tests, down. On a base laid by
+debootstrap and stand-ins of the stores; on the Docker engine that runs, or on one of its own. Needs
+root where none runs."""
 
 import argparse
 import asyncio
