@@ -7,6 +7,8 @@
 #include <strings.h>
 
 enum { MAC_SIZE = 32, GRANT_S = 12 * 3600 };
+/* The end of the year 9999: who reckons in milliseconds may, too. */
+#define EXP_MAX INT64_C(253402300799)
 
 void token_sign(const uint8_t *key, size_t key_len, const struct token_claims *claims,
                 struct strbuf *out)
@@ -96,7 +98,8 @@ static bool take_claims(const json_t *body, int64_t now_s, struct token_claims *
 {
     const json_t *exp = json_object_get(body, "exp"), *nbf = json_object_get(body, "nbf"),
                  *role = json_object_get(body, "role");
-    if (!json_is_integer(exp) || now_s >= json_integer_value(exp))
+    if (!json_is_integer(exp) || now_s >= json_integer_value(exp) ||
+        json_integer_value(exp) > EXP_MAX)
         return false;
     if (nbf && (!json_is_integer(nbf) || now_s < json_integer_value(nbf)))
         return false;

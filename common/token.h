@@ -24,9 +24,9 @@ void token_sign(const uint8_t *key, size_t key_len, const struct token_claims *c
  * owns it. `sub` and `role` fit struct token_claims. */
 json_t *token_grant(const char *key, const char *sub, const char *role);
 /* UNAUTHENTICATED, `out` zeroed, for anything but a valid, unexpired token: wrong shape, size over
- * TOKEN_MAX, alg other than HS256, a `crit` header, bad signature, `now_s` >= exp, `nbf` in the
- * future, an `aud` (it would be somebody else), claims of a wrong type or empty. Nothing is parsed
- * before the signature held. */
+ * TOKEN_MAX, alg other than HS256, a `crit` header, bad signature, `now_s` >= exp, exp past the
+ * year 9999, `nbf` in the future, an `aud` (it would be somebody else), claims of a wrong type or
+ * empty. Nothing is parsed before the signature held. */
 enum status token_verify(const uint8_t *key, size_t key_len, const char *token, size_t token_len,
                          int64_t now_s, struct token_claims *out);
 /* The token of "Authorization: Bearer <token>", or NULL. `header` may be NULL. */
