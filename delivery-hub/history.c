@@ -1,5 +1,5 @@
 #include "history.h"
-#include "orders.h"
+#include "orders_db.h"
 #include "request.h"
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,11 +42,31 @@ static enum status reply_events(struct http_request *req, struct db_rows *rows, 
     return http_reply_json(req, 200, json_pack("{s:o}", "events", events));
 }
 
+/* First the events, then whether who asks may see the order that they belong to: so nobody reads
+ * more than what they were shown at that moment. */
+static enum status load(const struct actor *who, int64_t order, int64_t after, int64_t limit,
+                        struct db_rows **rows)
+{
+    struct db_conn *c;
+    struct order o;
+    enum status st = db_acquire(db, &c);
+    if (st)
+        return st;
+    /* One more tells whether there are more. */
+    st = db_query(c, history_sql, SQL(SQL_I64(order), SQL_I64(after), SQL_I64(limit + 1)), rows);
+    if (!st)
+        st = orders_load(c, order, READ_COMMITTED, &o);
+    if (!st && !order_visible(&o, who))
+        st = STATUS_NOT_FOUND;
+    db_release(c);
+    return st;
+}
+
 enum status get_history(struct http_request *req)
 {
     static const char *const known[] = {"limit", "after", NULL};
     int64_t order = 0, limit = 0, after = 0;
-    struct db_conn *c = NULL;
+    const struct actor who = request_actor(req);
     struct db_rows *rows = NULL;
     enum status st = request_order(req, &order);
     if (!st)
@@ -57,11 +77,7 @@ enum status get_history(struct http_request *req)
         st = http_query_int(req, "after", 0, INT64_MAX, 0, &after);
     if (st)
         return st;
-    st = db_acquire(db, &c);
-    if (!st) /* one more tells whether there are more */
-        st = db_query(c, history_sql, SQL(SQL_I64(order), SQL_I64(after), SQL_I64(limit + 1)),
-                      &rows);
-    db_release(c);
+    st = load(&who, order, after, limit, &rows);
     st = st ? store_failed(req, st) : reply_events(req, rows, limit);
     db_rows_free(rows);
     return st;

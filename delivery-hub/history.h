@@ -6,5 +6,6 @@
 /* Before http_start. */
 void history_init(struct db *database);
 
-/* Who sees the order (see_order) sees its history; a page by `after` (a version) and `limit`. */
+/* Who may see the order, as the primary has it, sees its history; a page by `after` (a version) and
+ * `limit`. */
 enum status get_history(struct http_request *req);

@@ -43,7 +43,7 @@ const struct route hub_routes[] = {
     {GET, "/orders", ANY, NULL, BLOCKING, get_orders, NULL},
     {POST, "/orders/next", PARTNER, NULL, BLOCKING, post_next, NULL},
     {GET, "/orders/{order}", ANY, see_order, INLINE_OR_POOL, get_order, NULL},
-    {GET, "/orders/{order}/history", ANY, see_order, BLOCKING, get_history, NULL},
+    {GET, "/orders/{order}/history", ANY, NULL, BLOCKING, get_history, NULL},
     {POST, "/orders/{order}/accept", PARTNER, NULL, INLINE_OR_POOL, post_accept, NULL},
     {POST, "/orders/{order}/pickup", PARTNER, NULL, BLOCKING, post_pickup, NULL},
     {POST, "/orders/{order}/deliver", PARTNER, NULL, BLOCKING, post_deliver, NULL},

@@ -102,6 +102,10 @@ def test_a_replica_that_lags(start_followed, behind):
     assert sources() == {"primary": 3}
     # The control: without the token the replica answers, and it is behind.
     assert version(dora, order) == 1 and sources() == {"replica": 1}
+    # Nor may who is shown an old copy as pending read what became of it.
+    p2 = hub.partner(server, "p2")
+    assert version(p2, order) == 1 and p2.get(f"/orders/{order}/history").status_code == 404
+    assert sources() == {"replica": 1}
     # A token says nothing of other orders.
     assert version(dora, other, **token) == 1 and sources() == {"replica": 1}
     # What the replica does not have, the primary does.
