@@ -138,7 +138,7 @@ static enum status accept_work(struct db_conn *c, struct command *cmd)
     if (a->pass.inside)
         gate_look(hub.gate, &a->pass);
     enum status st = assign(c, &a->what, &o);
-    a->found = (struct gate_finding){st, o.state};
+    a->found = (struct gate_finding){st, o.state, o.version};
     if (st == STATUS_CONFLICT && o.state == ORDER_PENDING)
         return refuse_capacity(cmd, &o);
     return write_conclude(cmd, st, &o);
@@ -161,8 +161,9 @@ static enum status accept_run(struct http_request *req, struct accept *a)
 static enum status accept_told(struct http_request *req, const struct accept *a)
 {
     struct command cmd = {0};
-    const struct order o = {.state = a->pass.found.state};
-    return write_end(req, &cmd, write_conclude(&cmd, a->pass.found.st, &o));
+    const struct gate_finding *found = &a->pass.found;
+    const struct order o = {.id = a->pass.order, .state = found->state, .version = found->version};
+    return write_end(req, &cmd, write_conclude(&cmd, found->st, &o));
 }
 
 static enum status accept_begin(struct http_request *req, struct accept **out)

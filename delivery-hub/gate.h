@@ -14,7 +14,8 @@ struct gate;
 
 struct gate_finding {
     enum status st;         /* OK: it won */
-    enum order_state state; /* of the order; with OK and CONFLICT */
+    enum order_state state; /* of the order; with OK and CONFLICT, as is */
+    int64_t version;
 };
 
 /* One accept. {.order = id} before gate_enter; it belongs to the gate while it waits. */

@@ -74,7 +74,8 @@ def test_fifty_want_one_order_and_one_connection_is_used(start):
     expected = {k: v for k, v in asked.json().items() if k != "request_id"}
     losers = [(body, headers) for status, body, headers in answers if status == 409]
     assert all(body == expected for body, _ in losers)
-    assert {h["Content-Type"] for _, h in losers} == {asked.headers["Content-Type"]}
+    for name in "Content-Type", "Consistency-Token":
+        assert {h[name] for _, h in losers} == {asked.headers[name]}
 
 
 def test_the_gate_is_shut_by_a_lock_that_does_not_come(start):

@@ -19,9 +19,9 @@ static struct gate_pass *enter(struct gate *g, struct gate_pass *p, int64_t orde
     return p;
 }
 
-static const struct gate_finding won = {STATUS_OK, ORDER_ASSIGNED},
-                                 taken = {STATUS_CONFLICT, ORDER_CANCELLED},
-                                 busy = {STATUS_OVERLOADED, ORDER_PENDING};
+static const struct gate_finding won = {STATUS_OK, ORDER_ASSIGNED, 2},
+                                 taken = {STATUS_CONFLICT, ORDER_CANCELLED, 2},
+                                 busy = {STATUS_OVERLOADED, ORDER_PENDING, 2};
 
 /* The chain is exactly these, in this order. */
 static void assert_chain(const struct gate_pass *p, size_t n, struct gate_pass *const *expected)
