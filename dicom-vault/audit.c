@@ -180,22 +180,21 @@ enum status audit_list_all(struct sqlite *db, void (*each)(void *ctx, const stru
 
 /* The next row, which must continue the chain at `head`. */
 static enum status step(const struct sqlite_rows *rows, const struct keyring *keys,
-                        struct audit_head *head, struct strbuf *why)
+                        struct audit_head *head, struct audit_row *r, struct strbuf *why)
 {
-    struct audit_row r;
     uint8_t mac[AUDIT_MAC], stored[AUDIT_MAC];
-    bool whole = read_row(rows, &r);
-    if (r.seq != head->count + 1) {
+    bool whole = read_row(rows, r);
+    if (r->seq != head->count + 1) {
         strbuf_addf(why, "entry %lld is missing", (long long)head->count + 1);
         return STATUS_CORRUPT;
     }
     memcpy(mac, head->mac, AUDIT_MAC);
-    chain(keys, &r, mac);
+    chain(keys, r, mac);
     if (!whole || read_mac(rows, 7, stored) != STATUS_OK || !secret_equal(mac, stored, AUDIT_MAC)) {
-        strbuf_addf(why, "entry %lld is not what was written there", (long long)r.seq);
+        strbuf_addf(why, "entry %lld is not what was written there", (long long)r->seq);
         return STATUS_CORRUPT;
     }
-    head->count = r.seq;
+    head->count = r->seq;
     memcpy(head->mac, mac, AUDIT_MAC);
     return STATUS_OK;
 }
@@ -211,18 +210,22 @@ static enum status compare(const struct audit_head *expect, const struct audit_h
 
 enum status audit_verify(struct sqlite *db, const struct keyring *keys,
                          const struct audit_head *expect, struct audit_head *out,
+                         void (*each)(void *ctx, const struct audit_row *r), void *ctx,
                          struct strbuf *why)
 {
     struct sqlite_rows *rows = NULL;
+    struct audit_row r;
     bool more = true;
     chain_begin(keys, out);
     enum status s = sqlite_query(db, ROW "ORDER BY seq", SQL_NONE, &rows);
     if (s == STATUS_OK && expect)
         s = compare(expect, out, why);
     while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
-        s = step(rows, keys, out, why);
+        s = step(rows, keys, out, &r, why);
         if (s == STATUS_OK && expect)
             s = compare(expect, out, why);
+        if (s == STATUS_OK && each)
+            each(ctx, &r);
     }
     sqlite_rows_free(rows);
     if (s == STATUS_OK && expect && out->count < expect->count) {

@@ -54,9 +54,10 @@ enum status audit_list_all(struct sqlite *db, void (*each)(void *ctx, const stru
                            void *ctx);
 /* Walk the whole chain. CORRUPT, with the place in `why`, when an entry was changed, removed or
  * reordered; with `expect`, also when the log is no continuation of that head. *out is how far the
- * chain holds. */
+ * chain holds; `each`, or NULL, is given every entry so far, whatever tables and indexes say. */
 enum status audit_verify(struct sqlite *db, const struct keyring *keys,
                          const struct audit_head *expect, struct audit_head *out,
+                         void (*each)(void *ctx, const struct audit_row *r), void *ctx,
                          struct strbuf *why);
 
 /* "<count>:<mac in hex>", as `audit head` prints it. */

@@ -61,7 +61,7 @@ static enum status verify(struct sqlite *db, const struct keyring *keys, const c
         strbuf_addf(why, "--expect %s: not like what `audit head` prints", expect);
         return STATUS_UNPROCESSABLE;
     }
-    enum status s = audit_verify(db, keys, *expect ? &expected : NULL, &at, why);
+    enum status s = audit_verify(db, keys, *expect ? &expected : NULL, &at, NULL, NULL, why);
     if (s == STATUS_OK)
         print_head(&at);
     return s;

@@ -1,5 +1,7 @@
+#include "apikey.h"
 #include "cmd.h"
 #include "dicom_index.h"
+#include "secret.h"
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +18,88 @@ struct verify {
     size_t count, next; /* of the page */
     int64_t after;
     uint64_t objects, bytes, bad;
-    enum status failure; /* of the vault as a whole: nothing is known */
+    enum status failure;   /* of the vault as a whole: nothing is known */
+    bool broken;           /* the audit log, or the rows of keys and folders */
+    struct strbuf deleted; /* ids of objects, in order */
+    struct strbuf revoked; /* ids of API keys, in order */
 };
+
+/* --- what the audit log says ----------------------------------------------------------------- */
+
+static int by_object(const void *a, const void *b)
+{
+    return memcmp(a, b, OBJECT_ID);
+}
+
+static int by_api_key(const void *a, const void *b)
+{
+    return memcmp(a, b, APIKEY_ID_HEX / 2);
+}
+
+static void add_ended(void *ctx, const struct audit_row *r)
+{
+    struct verify *v = ctx;
+    if (strcmp(r->e.outcome, "ok") != 0)
+        return;
+    if (strcmp(r->e.action, "delete") == 0 && r->e.object_len == OBJECT_ID)
+        strbuf_add(&v->deleted, r->e.object, OBJECT_ID);
+    if (strcmp(r->e.action, "key-revoke") == 0 && r->e.object_len == APIKEY_ID_HEX / 2)
+        strbuf_add(&v->revoked, r->e.object, r->e.object_len);
+}
+
+/* Before anything is listed: ids are random, so that what ended by then cannot be there later but
+ * by a row that somebody put back. */
+static void read_log(struct verify *v)
+{
+    struct strbuf why = STRBUF_INIT;
+    struct audit_head at;
+    struct sqlite *db = index_borrow(store_index(v->store));
+    enum status s = audit_verify(db, store_keys(v->store), NULL, &at, add_ended, v, &why);
+    index_return(store_index(v->store), db);
+    if (s == STATUS_CORRUPT) {
+        printf("audit log: %s\n", strbuf_cstr(&why));
+        v->broken = true;
+    } else
+        v->failure = s;
+    strbuf_release(&why);
+    if (v->deleted.len)
+        qsort(v->deleted.bytes, v->deleted.len / OBJECT_ID, OBJECT_ID, by_object);
+    if (v->revoked.len)
+        qsort(v->revoked.bytes, v->revoked.len / (APIKEY_ID_HEX / 2), APIKEY_ID_HEX / 2,
+              by_api_key);
+}
+
+static bool ended(const struct strbuf *ids, const void *id, size_t len,
+                  int (*order)(const void *, const void *))
+{
+    return ids->len && bsearch(id, ids->bytes, ids->len / len, len, order);
+}
+
+static void find_revoked(struct verify *v)
+{
+    struct sqlite_rows *rows = NULL;
+    struct strbuf hex = STRBUF_INIT;
+    bool more = true;
+    size_t len;
+    struct sqlite *db = index_borrow(store_index(v->store));
+    enum status s = sqlite_query(db, "SELECT id FROM api_keys", SQL_NONE, &rows);
+    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
+        const void *id = sqlite_blob(rows, 0, &len);
+        if (len != APIKEY_ID_HEX / 2 || !ended(&v->revoked, id, len, by_api_key))
+            continue;
+        strbuf_reset(&hex);
+        hex_encode(&hex, id, len);
+        printf("revoked %s\n", strbuf_cstr(&hex));
+        v->broken = true;
+    }
+    sqlite_rows_free(rows);
+    index_return(store_index(v->store), db);
+    strbuf_release(&hex);
+    if (s != STATUS_OK)
+        v->failure = s;
+}
+
+/* --- files ----------------------------------------------------------------------------------- */
 
 /* Under the lock. */
 static void report(struct verify *v, const char *what, const uint8_t id[OBJECT_ID])
@@ -32,7 +114,9 @@ static void add_to_page(void *ctx, const struct object *o, bool sound)
 {
     struct verify *v = ctx;
     v->after = o->seq;
-    if (sound)
+    if (ended(&v->deleted, o->id, OBJECT_ID, by_object))
+        report(v, "deleted", o->id);
+    else if (sound)
         memcpy(v->ids[v->count++], o->id, OBJECT_ID);
     else
         report(v, "damaged", o->id);
@@ -41,11 +125,11 @@ static void add_to_page(void *ctx, const struct object *o, bool sound)
 static bool take_next(struct verify *v, uint8_t id[OBJECT_ID])
 {
     pthread_mutex_lock(&v->lock);
-    for (int64_t before = -1;
-         v->next == v->count && v->failure == STATUS_OK && before != v->after;) {
-        before = v->after;
+    for (bool more = true; v->next == v->count && v->failure == STATUS_OK && more;) {
+        int64_t before = v->after;
         v->count = v->next = 0;
         v->failure = index_list(store_index(v->store), v->after, PAGE, add_to_page, v);
+        more = v->after != before;
     }
     bool taken = v->next < v->count && v->failure == STATUS_OK;
     if (taken)
@@ -90,26 +174,38 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Ids are random, so one that was deleted does not come back: its row was put back. */
-static void find_risen(struct verify *v)
+/* --- blobs that no row names ----------------------------------------------------------------- */
+
+/* In this order, beside a server that serves: an upload leaves tmp/ after its row is there, and a
+ * deleted blob goes before the note of it is done. */
+static enum status check_blob(void *ctx, const uint8_t id[OBJECT_ID])
 {
-    struct sqlite_rows *rows = NULL;
-    bool more = true;
+    struct verify *v = ctx;
+    const struct folder *f = store_folder(v->store);
+    char name[OBJECT_ID_HEX + 1];
+    bool known = true;
+    int64_t ignored;
+    object_id_format(id, name);
+    if (faccessat(f->tmp, name, F_OK, 0) == 0)
+        return STATUS_OK;
     struct sqlite *db = index_borrow(store_index(v->store));
-    enum status s = sqlite_query(db,
-                                 "SELECT DISTINCT o.id FROM objects o JOIN audit a"
-                                 " ON a.object = o.id AND a.action = 'delete' AND a.outcome = 'ok'",
-                                 SQL_NONE, &rows);
-    while (s == STATUS_OK && (s = sqlite_next(rows, &more)) == STATUS_OK && more) {
-        size_t len;
-        const void *id = sqlite_blob(rows, 0, &len);
-        if (len == OBJECT_ID)
-            report(v, "deleted", id);
-    }
-    sqlite_rows_free(rows);
+    enum status s = sqlite_query_i64(db,
+                                     "SELECT 1 FROM objects WHERE id = ?1 UNION ALL"
+                                     " SELECT 1 FROM deleted WHERE object = ?1 AND unlinked = 0",
+                                     SQL(SQL_BLOB(id, OBJECT_ID)), &known, &ignored);
     index_return(store_index(v->store), db);
-    if (s != STATUS_OK)
-        v->failure = s;
+    if (s == STATUS_OK && !known && faccessat(folder_leaf(f, id), name, F_OK, 0) == 0) {
+        printf("unknown %s\n", name);
+        v->broken = true;
+    }
+    return s;
+}
+
+static void find_unknown(struct verify *v)
+{
+    const struct folder *f = store_folder(v->store);
+    for (size_t i = 0; i < FOLDER_LEAVES && v->failure == STATUS_OK; i++)
+        v->failure = folder_list(f->leaf[i], check_blob, v);
 }
 
 static void run(struct verify *v, size_t threads)
@@ -117,13 +213,16 @@ static void run(struct verify *v, size_t threads)
     pthread_t thread[THREADS_MAX];
     size_t started = 0;
     pthread_mutex_init(&v->lock, NULL);
+    read_log(v);
     while (started + 1 < threads && pthread_create(&thread[started], NULL, work, v) == 0)
         started++;
     work(v);
     while (started > 0)
         pthread_join(thread[--started], NULL);
     if (v->failure == STATUS_OK)
-        find_risen(v);
+        find_revoked(v);
+    if (v->failure == STATUS_OK)
+        find_unknown(v);
     pthread_mutex_destroy(&v->lock);
 }
 
@@ -142,7 +241,7 @@ int cmd_verify(int argc, char **argv)
          THREADS_MAX, NULL},
     };
     struct strbuf why = STRBUF_INIT;
-    struct verify v = {.failure = STATUS_OK};
+    struct verify v = {.after = INT64_MIN};
     cmd_configure("read every file and report the damaged", options, CMD_COUNT(options), argc,
                   argv);
     if (threads == 0)
@@ -153,10 +252,12 @@ int cmd_verify(int argc, char **argv)
     store_close(v.store);
     if (v.failure != STATUS_OK && why.len == 0)
         strbuf_addf(&why, "verify: %s", status_title(v.failure));
-    int code = v.failure == STATUS_OK ? v.bad > 0 : cmd_complain(&why);
+    int code = v.failure == STATUS_OK ? v.bad > 0 || v.broken : cmd_complain(&why);
     if (v.failure == STATUS_OK)
         printf("%llu files of %llu bytes are sound, %llu are not\n", (unsigned long long)v.objects,
                (unsigned long long)v.bytes, (unsigned long long)v.bad);
+    strbuf_release(&v.deleted);
+    strbuf_release(&v.revoked);
     strbuf_release(&why);
     return code;
 }

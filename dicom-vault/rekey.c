@@ -139,7 +139,7 @@ static enum status rewrap(struct sqlite *db, void *ctx)
 enum status rekey_rewrap(struct store *s, const struct audit_by *by, uint64_t *done, uint64_t *bad,
                          struct strbuf *why)
 {
-    struct batch b = {.rekey = {s, by, why, 0}};
+    struct batch b = {.rekey = {s, by, why, 0}, .after = INT64_MIN};
     *done = *bad = 0;
     do {
         enum status st = index_write(store_index(s), rewrap, &b);

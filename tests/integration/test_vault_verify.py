@@ -83,6 +83,69 @@ def test_a_deleted_file_that_is_back(vault):
     assert kept not in done.stdout
 
 
+def test_a_deleted_file_that_is_back_behind_another_index(vault):
+    """The table is made anew with another type, and an index that does not say what it has: the
+    macs hold, and SQL finds no deletion."""
+    vault.start()
+    file_id, disk = vault.put(b"deleted"), vault.disk
+    (row,) = disk.sql("SELECT seq, id, key_id, wrapped_key, sealed FROM objects")
+    blob = disk.path(file_id).read_bytes()
+    assert vault.request("DELETE", f"/files/{file_id}").status_code == 204
+    vault.server.stop()
+    db = sqlite3.connect(vault.data / "index.db", isolation_level=None)
+    db.executescript(
+        "DROP TRIGGER audit_changed; ALTER TABLE audit RENAME TO old;"
+        "CREATE TABLE audit (seq INTEGER PRIMARY KEY, at_ms INTEGER, who, source, action, object,"
+        " outcome, mac);"
+        "INSERT INTO audit SELECT seq, at_ms, who, source, CAST(action AS BLOB), object, outcome,"
+        " mac FROM old; DROP TABLE old;"
+        "CREATE INDEX empty ON audit (object) WHERE action = 'nothing'; PRAGMA writable_schema=ON;"
+        "UPDATE sqlite_schema SET sql = replace(sql, 'nothing', 'delete') WHERE name = 'empty'")
+    db.execute("INSERT INTO objects (seq, id, key_id, wrapped_key, sealed) VALUES (-5, ?, ?, ?, ?)",
+               row[1:])
+    db.close()
+    disk.path(file_id).write_bytes(blob)
+    vault.server.start(wait="/healthz")
+    assert vault.command("audit", "verify").returncode == 0
+    done = vault.command("verify", check=False)
+    assert done.returncode == 1 and done.stdout.splitlines()[0] == f"deleted {file_id}"
+
+
+def test_a_revoked_key_that_is_back(vault):
+    vault.start()
+    key = vault.new_key("read")
+    raw = bytes.fromhex(key.split("_")[1])
+    (row,) = vault.disk.sql("SELECT id, scopes, verifier FROM api_keys WHERE id = ?", raw)
+    vault.command("apikey", "--revoke", key)
+    assert vault.command("verify").returncode == 0
+    vault.disk.sql("INSERT INTO api_keys VALUES (?, ?, ?)", *row)
+    assert vault.request("GET", "/files", key=key).status_code == 200  # nothing in it is wrong
+    done = vault.command("verify", check=False)
+    assert done.returncode == 1 and f"revoked {raw.hex()}\n" in done.stdout
+
+
+def test_a_blob_that_nothing_names(vault):
+    """As an index from before, or without its log, leaves them."""
+    vault.start()
+    file_id = vault.put(b"x")
+    vault.disk.sql("DROP TRIGGER deleted_row")
+    vault.disk.sql("DELETE FROM objects")
+    done = vault.command("verify", check=False)
+    assert done.returncode == 1 and f"unknown {file_id}\n" in done.stdout
+    assert vault.disk.blobs() == [file_id]
+
+
+def test_a_broken_log_does_not_keep_files_from_being_read(vault):
+    vault.start()
+    file_id = vault.put(b"x")
+    vault.disk.sql("DROP TRIGGER audit_removed")
+    vault.disk.sql("DELETE FROM audit WHERE seq = 1")
+    vault.disk.path(file_id).write_bytes(b"")
+    done = vault.command("verify", check=False)
+    assert done.returncode == 1 and f"damaged {file_id}\n" in done.stdout
+    assert "audit log: entry 1 is missing\n" in done.stdout
+
+
 def test_verify_cannot_be_done(vault, folder):
     vault.start()
     assert vault.command("verify", "--vault-data", str(folder / "none"), check=False).returncode == 1

@@ -64,7 +64,7 @@ static const char *verify(const struct audit_head *expect)
     struct audit_head at;
     struct strbuf why = STRBUF_INIT;
     struct sqlite *db = index_borrow(ix);
-    enum status s = audit_verify(db, keys, expect, &at, &why);
+    enum status s = audit_verify(db, keys, expect, &at, NULL, NULL, &why);
     index_return(ix, db);
     snprintf(text, sizeof(text), "%s", strbuf_cstr(&why));
     strbuf_release(&why);

@@ -10,7 +10,7 @@ static const uint8_t data_key[KEY_SIZE] = {2, 2};
 
 static struct index *open_index(const struct keyring *keys)
 {
-    struct index *ix;
+    struct index *ix = NULL;
     struct strbuf why = STRBUF_INIT;
     enum status s =
         exists(in_temp("index.db")) ? STATUS_OK : index_create(in_temp("index.db"), keys, &why);
