@@ -136,9 +136,8 @@ enum status patch_user(struct http_request *req)
     portal_publish(st, &change.changes);
     if (st == STATUS_CONFLICT)
         http_fail(req, st, "they teach courses: give these to somebody else first");
-    if (!st) {
+    if (!st)
         st = http_reply_json(req, 200, user_view(&change.user, ADMIN));
-    }
     return st;
 }
 
@@ -218,9 +217,8 @@ static enum status reset_hashed(struct http_request *req)
     if (!st)
         st = person_change(portal.db, &change);
     portal_publish(st, &change.changes);
-    if (!st) {
+    if (!st)
         st = reply_password(req, 200, &change.user, &password);
-    }
     wipe(&password);
     return st;
 }

@@ -97,9 +97,8 @@ enum status post_check_in(struct http_request *req)
     if (!st)
         st = check_in_try(portal.db, &attempt);
     portal_publish(st, &attempt.changes);
-    if (!st) {
+    if (!st)
         st = reply_outcome(req, &attempt);
-    }
     return st;
 }
 

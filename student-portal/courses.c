@@ -72,9 +72,8 @@ static enum status change_enrolment(struct http_request *req,
     portal_publish(st, &e.changes);
     if (st == STATUS_CONFLICT)
         http_fail(req, st, "only students are enrolled");
-    if (!st) {
+    if (!st)
         st = http_reply(req, 204, NULL, NULL, 0);
-    }
     return st;
 }
 
@@ -131,9 +130,8 @@ enum status post_session(struct http_request *req)
     if (!st)
         st = session_add(portal.db, &change);
     portal_publish(st, &change.changes);
-    if (!st) {
+    if (!st)
         st = reply_session(req, &change);
-    }
     return st;
 }
 
@@ -146,8 +144,7 @@ enum status delete_session(struct http_request *req)
     portal_publish(st, &change.changes);
     if (st == STATUS_CONFLICT)
         http_fail(req, st, "this session has marks");
-    if (!st) {
+    if (!st)
         st = http_reply(req, 204, NULL, NULL, 0);
-    }
     return st;
 }

@@ -4,7 +4,6 @@
 #include "handlers.h"
 #include "marks_db.h"
 #include "portal.h"
-#include "problem.h"
 #include "reply.h"
 #include "upload.h"
 #include <stdlib.h>
@@ -100,20 +99,12 @@ static enum status read_marks(struct http_request *req, json_t *root, struct mar
 /* Who is not enrolled, each by name. Nothing was marked. */
 static enum status refuse_strangers(struct http_request *req, const struct marks *marks)
 {
-    struct strbuf body = STRBUF_INIT, extra = STRBUF_INIT;
     json_t *names = json_array();
     for (size_t i = 0; i < marks->n; i++)
         if (!marks->at[i].id)
             json_array_append_new(names, json_string(marks->at[i].student));
-    strbuf_addstr(&extra, "\"not_enrolled\":");
-    json_write(&extra, names);
-    problem_write(&body, STATUS_UNPROCESSABLE, "nobody was marked: some are not enrolled here",
-                  http_request_id(req), extra.bytes);
-    json_decref(names);
-    enum status st = http_reply(req, 422, "application/problem+json", body.bytes, body.len);
-    strbuf_release(&extra);
-    strbuf_release(&body);
-    return st;
+    return reply_refused(req, "nobody was marked: some are not enrolled here",
+                         json_pack("{s:o}", "not_enrolled", names));
 }
 
 static enum status set_marks(struct http_request *req, json_t *root)

@@ -1,7 +1,7 @@
 #include "handlers.h"
 #include "import_db.h"
 #include "portal.h"
-#include "problem.h"
+#include "reply.h"
 #include "upload.h"
 #include <stdlib.h>
 
@@ -16,17 +16,9 @@ static json_t *errors_json(const struct import *im)
 
 static enum status refuse(struct http_request *req, const struct import *im)
 {
-    struct strbuf body = STRBUF_INIT, extra = STRBUF_INIT;
-    json_t *errors = errors_json(im);
-    strbuf_addf(&extra, "\"error_count\":%zu,\"errors\":", im->error_count);
-    json_write(&extra, errors);
-    problem_write(&body, STATUS_UNPROCESSABLE, "nothing was imported: some lines are wrong",
-                  http_request_id(req), extra.bytes);
-    enum status st = http_reply(req, 422, "application/problem+json", body.bytes, body.len);
-    json_decref(errors);
-    strbuf_release(&extra);
-    strbuf_release(&body);
-    return st;
+    return reply_refused(req, "nothing was imported: some lines are wrong",
+                         json_pack("{s:I, s:o}", "error_count", (json_int_t)im->error_count,
+                                   "errors", errors_json(im)));
 }
 
 static enum status run_import(struct http_request *req, struct import *im)

@@ -1,4 +1,5 @@
 #include "reply.h"
+#include "problem.h"
 #include <string.h>
 
 enum { PAGE_DEFAULT = 50, PAGE_MAX = 200 };
@@ -8,6 +9,19 @@ enum status reply_rows(struct http_request *req, enum status st, const char *nam
     if (!st)
         return http_reply_json(req, 200, json_pack("{s:o}", name, rows));
     json_decref(rows);
+    return st;
+}
+
+enum status reply_refused(struct http_request *req, const char *detail, json_t *members)
+{
+    struct strbuf body = STRBUF_INIT, extra = STRBUF_INIT;
+    json_write(&extra, members);
+    extra.bytes[extra.len - 1] = '\0'; /* without its braces */
+    problem_write(&body, STATUS_UNPROCESSABLE, detail, http_request_id(req), extra.bytes + 1);
+    enum status st = http_reply(req, 422, "application/problem+json", body.bytes, body.len);
+    json_decref(members);
+    strbuf_release(&extra);
+    strbuf_release(&body);
     return st;
 }
 

@@ -5,6 +5,9 @@
 /* A reply {"<name>": rows}, or `st`. Takes `rows` over. */
 enum status reply_rows(struct http_request *req, enum status st, const char *name, json_t *rows);
 
+/* 422, with these members beside those of every problem. Takes `members` over. */
+enum status reply_refused(struct http_request *req, const char *detail, json_t *members);
+
 struct page {
     int64_t limit;
     struct strbuf after; /* the caller's to release */
