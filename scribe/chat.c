@@ -184,6 +184,7 @@ bool chat_free(struct chat *c)
     if (!history_worker_free(c->history))
         return false;
     chat_wake(c); /* what was stored last is still published */
+    chat_ask_claims(c);
     presence_free(c->presence);
     bus_free(c->bus);
     chat_wake(c);

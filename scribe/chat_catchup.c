@@ -108,6 +108,9 @@ static void bus_changed(void *ctx, struct mail *mail)
     struct chat *c = ctx;
     struct bus_mail *m = (struct bus_mail *)mail;
     c->bus_up = m->up;
+    if (m->up && c->bus_lost)
+        chat_announce(c);
+    c->bus_lost |= m->up;
     c->poll_ms = POLL_FAST_MS;
     metric_set(c->metrics.bus_up, m->up);
     poll_now(c);

@@ -30,7 +30,9 @@ struct chat {
     size_t session_count;
     bool draining;
 
-    bool bus_up, poll_again, poll_found;
+    bool bus_up, bus_lost, poll_again, poll_found; /* bus_lost: it was up before */
+    struct mail *claims; /* that wait until the servers have said again who is here */
+    int64_t claim_at;
     size_t polls; /* under way */
     int64_t poll_ms, poll_at, gauges_at;
 
@@ -75,6 +77,10 @@ void chat_members_changed(struct chat *c, struct room *r, int64_t version);
  * not OK: ask chat_room_full. */
 void chat_claim(struct chat *c, const char *room, const char *user, void *owner,
                 void (*done)(void *ctx, struct mail *m));
+/* Redis is back, and has perhaps forgotten all: say who is here, and let claims wait until every
+ * server will have said so. */
+void chat_announce(struct chat *c);
+void chat_ask_claims(struct chat *c); /* those that wait, at once */
 /* Are SCRIBE_ROOM_LIMIT users here on this server, and this one not among them? */
 bool chat_room_full(struct chat *c, const struct room *r, const char *user);
 /* Somebody came: members are told soon, and this one at once what the others know. */

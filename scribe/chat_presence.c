@@ -4,10 +4,11 @@
 #include <string.h>
 
 enum {
-    SOON_MS = 200,      /* after somebody came, so that many who come are told of at once */
-    LISTED = 50,        /* up to so many members are told the names unasked */
-    TYPING_MS = 3000,   /* of one member, no more often */
-    TYPING_GAP_MS = 500 /* of a room, likewise */
+    REANNOUNCE_MS = 2200, /* a subscriber is back 2 s after Redis at most */
+    SOON_MS = 200,        /* after somebody came, so that many who come are told of at once */
+    LISTED = 50,          /* up to so many members are told the names unasked */
+    TYPING_MS = 3000,     /* of one member, no more often */
+    TYPING_GAP_MS = 500   /* of a room, likewise */
 };
 
 /* --- this server's users of a room ---------------------------------------------------------- */
@@ -43,6 +44,8 @@ static void add_here(struct presence_query *q, const struct room *r)
 bool chat_room_full(struct chat *c, const struct room *r, const char *user)
 {
     struct presence_query q = {.count = 0};
+    if (r->count < c->options.room_limit)
+        return false;
     add_here(&q, r);
     bool here = bsearch(user, q.users, q.user_count, sizeof(q.users[0]), by_name) != NULL;
     free(q.users);
@@ -78,6 +81,8 @@ static void beaten(void *ctx, struct mail *m)
     if (r) {
         struct frame *f = presence_frame(q, LISTED);
         r->here.asked = false;
+        if (q->status != STATUS_OK && c->bus_up)
+            r->here.beat_at = clock_mono_ms() + SOON_MS;
         if (!same_text(r->here.told, f)) {
             room_tell(r, f);
             frame_unref(r->here.told);
@@ -109,7 +114,31 @@ void chat_claim(struct chat *c, const char *room, const char *user, void *owner,
     q->users = xcalloc(1, sizeof(q->users[0]));
     q->user_count = 1;
     memcpy(q->users[0], user, strlen(user) + 1);
-    presence_ask(c->presence, &c->mailbox, q);
+    if (clock_mono_ms() < c->claim_at) {
+        q->mail.next = c->claims;
+        c->claims = &q->mail;
+    } else
+        presence_ask(c->presence, &c->mailbox, q);
+}
+
+void chat_ask_claims(struct chat *c)
+{
+    for (struct mail *m; (m = c->claims) != NULL;) {
+        c->claims = m->next;
+        presence_ask(c->presence, &c->mailbox, (struct presence_query *)m);
+    }
+}
+
+static void beat_now(struct room *r, void *unused)
+{
+    (void)unused;
+    r->here.beat_at = 0;
+}
+
+void chat_announce(struct chat *c)
+{
+    rooms_each(c->rooms, beat_now, NULL);
+    c->claim_at = clock_mono_ms() + REANNOUNCE_MS;
 }
 
 void chat_came(struct room *r, struct session *s)
@@ -203,5 +232,7 @@ static void tick_room(struct room *r, void *ctx)
 
 void chat_presence_tick(struct chat *c, int64_t now)
 {
+    if (now >= c->claim_at || !c->bus_up)
+        chat_ask_claims(c);
     rooms_each(c->rooms, tick_room, &(struct tick){c, now});
 }

@@ -192,7 +192,7 @@ static void claimed(void *ctx, struct mail *mail)
     struct session *s = job->owner;
     struct room *room = room_find(c->rooms, job->room);
     const struct request r = {.type = REQUEST_JOIN, .room = job->room};
-    bool full = q->status == STATUS_OK ? q->full : chat_room_full(c, room, s->user);
+    bool full = (q->status == STATUS_OK && q->full) || chat_room_full(c, room, s->user);
     enum status status;
     const char *refusal = join_refusal(s, job, first_after(job), &status);
     if (refusal)

@@ -218,6 +218,15 @@ static bool origin_allowed(struct lws *wsi)
            listed(server_of(wsi)->options.origins, origin);
 }
 
+/* 16 bytes in base64. */
+static bool key_valid(struct lws *wsi)
+{
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char key[25];
+    return lws_hdr_copy(wsi, key, sizeof(key), WSI_TOKEN_KEY) == 24 && strspn(key, base64) == 22 &&
+           strcmp(key + 22, "==") == 0;
+}
+
 /* RFC 6455, section 4.2.1; libwebsockets is more lenient. */
 static enum status check_upgrade(struct lws *wsi, const char *to, const char **detail)
 {
@@ -228,9 +237,9 @@ static enum status check_upgrade(struct lws *wsi, const char *to, const char **d
     *detail = "";
     if (!header_is(wsi, WSI_TOKEN_GET_URI, "/ws"))
         return STATUS_NOT_FOUND;
-    *detail = "want Upgrade: websocket, Sec-WebSocket-Version: 13 and a key";
-    if (strcasecmp(to, "websocket") != 0 || !header_is(wsi, WSI_TOKEN_VERSION, "13") ||
-        lws_hdr_total_length(wsi, WSI_TOKEN_KEY) != 24)
+    *detail = "want HTTP/1.1, Upgrade: websocket, Sec-WebSocket-Version: 13 and a key";
+    if (!header_is(wsi, WSI_TOKEN_HTTP, "HTTP/1.1") || strcasecmp(to, "websocket") != 0 ||
+        !header_is(wsi, WSI_TOKEN_VERSION, "13") || !key_valid(wsi))
         return STATUS_BAD_REQUEST;
     *detail = "want Sec-WebSocket-Protocol: " SUBPROTOCOL;
     if (!offers_subprotocol(wsi))
@@ -394,6 +403,19 @@ static void flush_due(uv_prepare_t *before_wait)
         uv_idle_start(&server->more, go_on);
 }
 
+/* libwebsockets answers with the same payload, also with half a code (section 5.5.1). */
+static int on_close(struct server *server, struct connection *c, size_t len)
+{
+    struct session *s = c->session;
+    if (len == 1 && !s->close_code && !lws_partial_buffered(s->transport)) {
+        session_abandon(s, LWS_CLOSE_STATUS_PROTOCOL_ERR, "");
+        write_some(server, s);
+    }
+    c->ended = true;
+    drop_due(server, c);
+    return s->close_code ? -1 : 0; /* it answers ours: done */
+}
+
 static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
                         size_t len)
 {
@@ -406,9 +428,7 @@ static int on_websocket(struct lws *wsi, enum lws_callback_reasons reason, void 
         on_receive(wsi, c, in, len);
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        c->ended = true;
-        drop_due(server_of(wsi), c);
-        return c->session->close_code ? -1 : 0; /* it answers ours: done */
+        return on_close(server_of(wsi), c, len);
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return write_due(server_of(wsi), c);
     case LWS_CALLBACK_CLOSED:

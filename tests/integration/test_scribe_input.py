@@ -175,6 +175,9 @@ def test_ipv6(start):
     ({"Sec_WebSocket_Version": "8"}, 400),
     ({"Sec_WebSocket_Key": None}, 400),
     ({"Sec_WebSocket_Key": "short"}, 400),
+    ({"Sec_WebSocket_Key": "A" * 24}, 400),
+    ({"Sec_WebSocket_Key": "!" * 22 + "=="}, 400),
+    ({"line": "GET /ws HTTP/1.0"}, 400),
     ({"Upgrade": "h2c"}, 400),
     ({"line": "GET / HTTP/1.1"}, 404),
     ({"line": "GET /wsx HTTP/1.1"}, 404),
@@ -316,6 +319,7 @@ def test_the_largest_message(server):
 @pytest.mark.parametrize("payload, code", [
     (b"", 1005), (struct.pack("!H", 1000), 1000), (struct.pack("!H", 1001) + b"bye", 1001),
     (struct.pack("!H", 4000), 4000), (struct.pack("!H", 1005), 1002), (struct.pack("!H", 999), 1002),
+    (b"\x03", 1002),
 ])
 def test_the_clients_close_is_answered(server, payload, code):
     with welcomed(server) as wire:

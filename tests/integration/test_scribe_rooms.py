@@ -199,10 +199,26 @@ def test_a_rooms_limit_is_over_all_servers(start_server, own_redis, folder):
         inside[1].close()
         until(lambda: late.answer("joined", type="join", room=room)["type"] == "joined",
               what="a place becomes free", interval=0.2)
+        own_redis.kill()
+        for s in (a, b):
+            until(lambda: kit.metric(s, "scribe_bus_up") == 0, what="the server sees it")
+        own_redis.start()  # it has forgotten who is here, until the servers have said so again
+        for s in (a, b):
+            until(lambda: kit.metric(s, "scribe_bus_up") == 1, what="the bus is up again")
+        full = [kit.Client(b, f"late{i}") for i in range(3)]
+        for c in full:
+            c.put(type="join", room=room)
+        for c in full:
+            assert c.get("joined", "error").get("detail") == "the room is full"
+            c.close()
         own_redis.kill()  # then each server counts its own: two, and three
         until(lambda: kit.metric(a, "scribe_bus_up") == 0, what="the server sees it")
-        with kit.Client(a, "user6") as more:
-            more.join(room)
+        more = [kit.Client(a, f"more{i}") for i in range(3)]
+        for c in more[:2]:  # beside three, and more than two of the other server
+            c.join(room)
+        assert more[2].answer("error", type="join", room=room)["detail"] == "the room is full"
+        for c in more:
+            c.close()
     for c in inside:
         c.close()
 
