@@ -33,7 +33,7 @@ enum {
 
 struct db {
     struct url url;
-    unsigned lock_wait_s;
+    unsigned io_timeout_s, lock_wait_s;
     const struct embed_folder *schema;
     struct pool_ops ops; /* under its own name */
     struct pool *pool;
@@ -145,7 +145,7 @@ static struct db_conn *dial_with(struct db *db, unsigned io_timeout_s, struct st
 
 static void *dial(void *ctx, struct strbuf *why)
 {
-    return dial_with(ctx, IO_TIMEOUT_S, why);
+    return dial_with(ctx, ((struct db *)ctx)->io_timeout_s, why);
 }
 
 static bool upgrade(struct db *db, struct strbuf *why)
@@ -232,6 +232,7 @@ enum status db_new(const struct db_options *o, struct db **out, struct strbuf *w
         return st;
     }
     pthread_once(&library_once, init_library);
+    db->io_timeout_s = o->io_timeout_s ? o->io_timeout_s : IO_TIMEOUT_S;
     db->lock_wait_s = o->lock_wait_s ? o->lock_wait_s : LOCK_WAIT_S;
     db->schema = o->schema;
     db->ops = ops;

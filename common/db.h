@@ -27,6 +27,7 @@ struct db_options {
     const char *name;                  /* in logs and metrics, static; NULL: "mysql" */
     size_t connections_max;            /* 0: 16 */
     unsigned wait_ms;                  /* longest wait for a free connection; 0: 1000 */
+    unsigned io_timeout_s;             /* longest wait for an answer; 0: 10 */
     unsigned lock_wait_s;              /* innodb_lock_wait_timeout; 0: 1 */
     const struct embed_folder *schema; /* applied in order under a lock; or NULL */
 };

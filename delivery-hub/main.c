@@ -16,7 +16,9 @@ enum {
     RELAY_EVERY_MS = 500,
     READ_EVERY_MS = 100,
     SWEEP_EVERY_MS = 5000,
-    REAP_EVERY_MS = 1000
+    REAP_EVERY_MS = 1000,
+    REPLICA_WAIT_MS = 10,
+    REPLICA_TIMEOUT_S = 1
 };
 enum demo_login { DEMO_OFF, DEMO_ON, DEMO_FORCE };
 
@@ -98,7 +100,8 @@ static struct db *open_db(void)
     return db;
 }
 
-/* Never part of readiness: without it the primary answers. */
+/* Never part of readiness: without it the primary answers. So few workers wait for it, and not for
+ * long: one that stands still is to hold up nobody else. */
 static struct db *open_replica(void)
 {
     struct strbuf why = STRBUF_INIT;
@@ -106,7 +109,9 @@ static struct db *open_replica(void)
     const struct db_options o = {
         .url = config.replica_url,
         .name = "replica",
-        .connections_max = (size_t)config.workers,
+        .connections_max = (size_t)config.workers / 4 + 1,
+        .wait_ms = REPLICA_WAIT_MS,
+        .io_timeout_s = REPLICA_TIMEOUT_S,
     };
     if (!config.replica_url[0])
         return NULL;

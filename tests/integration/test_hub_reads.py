@@ -1,6 +1,7 @@
 """Reads from copies: whatever answers, nobody reads something older than they wrote, or something
 that is not theirs, and with the copies off the answers are the same."""
 
+import http.client
 import random
 import re
 import threading
@@ -139,6 +140,41 @@ def test_a_replica_that_dies(start_server, followed, redis):
     dora = hub.dispatcher(server)
     assert version(dora, order) == 1
     assert [o["id"] for o in dora.get("/orders").json()["orders"]] == [order]
+
+
+def test_a_replica_that_stands_still(start_followed, followed):
+    """Some wait for it; whoever writes meanwhile does not, nor do most who read."""
+    server = start_followed("still", **COPIES_OFF, HUB_WORKERS=8)
+    carla, p1 = hub.customer(server), hub.partner(server)
+    order = carla.place()
+    sources = From(server)
+    until(lambda: version(carla, order) == 1 and sources() == {"replica": 1}, what="the replica")
+    asked = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=30) for _ in range(24)]
+    bearer = {"Authorization": f"Bearer {hub.token('carla', 'customer')}"}
+
+    def ask():
+        for connection in asked:
+            connection.request("GET", f"/orders/{order}", headers=bearer)
+
+    def answers():
+        return {connection.getresponse().read()[:8] for connection in asked}
+
+    for _ in range(5):  # as many connections to the replica as it may have
+        ask()
+        answers()
+    p1.get("/orders?limit=1")
+    followed[1].pause()
+    try:
+        start = time.monotonic()
+        ask()
+        assert p1.accept(order).status_code == 200
+        written = time.monotonic()
+        assert answers() == {b'{"id":"' + order[:1].encode()}
+        read = time.monotonic()
+    finally:
+        followed[1].resume()
+    assert written - start < (read - start) / 4
+    assert metric(server, "hub_reads_total", "primary") > 12
 
 
 def test_everybody_reads_their_writes(start_followed, behind):
