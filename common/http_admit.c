@@ -15,9 +15,21 @@ static const struct {
     const char *name;
     size_t len;
 } singletons[] = {
-    FIELD("Host"),         FIELD("Content-Length"), FIELD("Transfer-Encoding"),
-    FIELD("Content-Type"), FIELD("Authorization"),  FIELD("Idempotency-Key"),
-    FIELD("Expect"),       FIELD("Origin"),
+    FIELD("Host"),
+    FIELD("Content-Length"),
+    FIELD("Transfer-Encoding"),
+    FIELD("Content-Type"),
+    FIELD("Authorization"),
+    FIELD("Idempotency-Key"),
+    FIELD("Expect"),
+    FIELD("Origin"),
+    FIELD("Content-Digest"),
+    FIELD("Repr-Digest"),
+    FIELD("Content-Disposition"),
+    FIELD("Range"),
+    FIELD("If-Range"),
+    FIELD("If-Match"),
+    FIELD("If-None-Match"),
 };
 enum { SINGLETONS = sizeof(singletons) / sizeof(singletons[0]) };
 

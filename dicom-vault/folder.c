@@ -179,6 +179,17 @@ enum status write_all(int fd, const void *bytes, size_t len)
     return STATUS_OK;
 }
 
+ssize_t read_to_end(int fd, char *text, size_t max)
+{
+    size_t len = 0;
+    for (ssize_t n = 1; n > 0 && len < max; len += (size_t)n) {
+        n = read(fd, text + len, max - len);
+        if (n < 0)
+            return -1;
+    }
+    return (ssize_t)len;
+}
+
 enum status folder_write(const struct folder *f, const char *name, const void *bytes, size_t len)
 {
     int fd = openat(f->tmp, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

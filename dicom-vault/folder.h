@@ -14,6 +14,7 @@
 #include "status.h"
 #include "strbuf.h"
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum { FOLDER_LEAVES = 256 };
 
@@ -34,6 +35,8 @@ bool folder_has(const struct folder *f, const char *name);
 enum status folder_read(const struct folder *f, const char *name, size_t max, struct strbuf *out);
 /* Replace the file whole or not at all; durable when it returns OK. */
 enum status folder_write(const struct folder *f, const char *name, const void *bytes, size_t len);
+/* Up to the end, which a pipe gives in pieces, or to `max`. The bytes read, -1 with errno set. */
+ssize_t read_to_end(int fd, char *bytes, size_t max);
 /* Write all of it. */
 enum status write_all(int fd, const void *bytes, size_t len);
 

@@ -1,5 +1,6 @@
 #include "keyring.h"
 #include "clock.h"
+#include "folder.h"
 #include "secret.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +45,7 @@ enum status root_key_read(const char *path, uint8_t root[KEY_SIZE], struct strbu
     char text[2 * KEY_SIZE + 2];
     enum status s = STATUS_UNPROCESSABLE;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+    ssize_t n = fd < 0 ? -1 : read_to_end(fd, text, sizeof(text));
     if (n < 0) {
         strbuf_addf(why, "root key file %s: %s", path, strerror(errno));
     } else {

@@ -1,4 +1,5 @@
 #include "passphrase.h"
+#include "folder.h"
 #include "object.h"
 #include "secret.h"
 #include <argon2.h>
@@ -24,7 +25,7 @@ void passphrase_parameters(uint8_t out[PASSPHRASE_FILE])
 static size_t read_passphrase(const char *path, char text[PASSPHRASE_MAX + 2], struct strbuf *why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, PASSPHRASE_MAX + 2);
+    ssize_t n = fd < 0 ? -1 : read_to_end(fd, text, PASSPHRASE_MAX + 2);
     if (n < 0)
         strbuf_addf(why, "passphrase file %s: %s", path, strerror(errno));
     if (fd >= 0)

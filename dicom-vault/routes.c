@@ -148,7 +148,9 @@ static enum status recorded_by(struct http_request *req, struct audit_by by,
     struct audit_entry e = {by, routes_action(req), id, id ? OBJECT_ID : 0, status_slug(s)};
     if (s == STATUS_UNAVAILABLE) /* the index itself; trying it once more would double the wait */
         return s;
-    if (audit_record(store_index(store), &e) == STATUS_OK || status_http(s) >= 500)
+    if (audit_record(store_index(store), &e) == STATUS_OK)
+        return s;
+    if (status_http(s) >= 500 && s != STATUS_CORRUPT) /* tells nothing of the file */
         return s;
     return http_fail(req, STATUS_UNAVAILABLE, "the audit log cannot be written");
 }
@@ -226,8 +228,9 @@ static void format_etag(const struct object *o, char etag[67])
 enum { IDEMPOTENCY_KEY_MAX = 128 };
 
 struct post {
-    struct upload *upload;
+    struct upload *upload; /* NULL when it is over, and recorded */
     char name[OBJECT_NAME_MAX + 1];
+    char who[128], source[64];
 };
 
 static void post_free(void *state)
@@ -237,21 +240,40 @@ static void post_free(void *state)
     free(post);
 }
 
-/* Unlinking what a client left half-way blocks: on the pool, if it has room. */
+/* The client left half-way, or sent more than it may. */
+static void post_abandon(void *state)
+{
+    struct post *post = state;
+    struct audit_entry e = {{post->who, post->source}, "store", NULL, 0, "unfinished"};
+    if (audit_record(store_index(store), &e) != STATUS_OK)
+        log_error("unfinished_unrecorded", F("key", post->who));
+    post_free(post);
+}
+
+/* All that blocks: on the pool, if it has room. */
 static void post_release(void *state)
 {
-    if (workers_submit(workers, post_free, state) != STATUS_OK)
-        post_free(state);
+    struct post *post = state;
+    if (!post->upload)
+        post_free(post);
+    else if (workers_submit(workers, post_abandon, post) != STATUS_OK) {
+        log_error("unfinished_unrecorded", F("key", post->who));
+        post_free(post);
+    }
+}
+
+static void end_upload(struct post *post)
+{
+    upload_free(post->upload);
+    post->upload = NULL;
 }
 
 /* What a failed upload takes up on disk is free again before its reply goes out. */
 static enum status give_up_on_failure(struct http_request *req, enum status s)
 {
-    struct post *post = http_state(req);
     if (s == STATUS_OK)
         return s;
-    upload_free(post->upload);
-    post->upload = NULL;
+    end_upload(http_state(req));
     return routes_recorded(req, NULL, s);
 }
 
@@ -299,6 +321,9 @@ static enum status post_begin(struct http_request *req)
 {
     static const char *const none[] = {NULL};
     struct post *post = xcalloc(1, sizeof(*post));
+    struct audit_by by = routes_caller(req);
+    snprintf(post->who, sizeof(post->who), "%s", by.who);
+    snprintf(post->source, sizeof(post->source), "%s", by.source);
     http_set_state(req, post, post_release);
     enum status s = http_query_only(req, none);
     if (s == STATUS_OK &&
@@ -334,6 +359,7 @@ static enum status post_file(struct http_request *req)
     s = give_up_on_failure(req, s);
     if (s != STATUS_OK)
         return s;
+    end_upload(post);
     object_id_format(o.id, location + strlen(location));
     http_set_header(req, "Location", location);
     format_etag(&o, etag);
@@ -490,6 +516,12 @@ static bool etag_listed(const char *list, const char *etag)
     return list && (strcmp(list, "*") == 0 || strstr(list, etag));
 }
 
+static bool fails_if_match(struct http_request *req, const char *etag)
+{
+    const char *list = http_header(req, "If-Match");
+    return list && !etag_listed(list, etag);
+}
+
 /* What is going to be said of a file: nothing of it before that is in the audit log. */
 struct answer {
     struct download *d;
@@ -535,6 +567,8 @@ static enum status open_file(struct http_request *req, const uint8_t id[OBJECT_I
     if (s != STATUS_OK)
         return s;
     format_etag(&a->o, a->etag);
+    if (fails_if_match(req, a->etag))
+        return STATUS_PRECONDITION_FAILED;
     if (etag_listed(http_header(req, "If-None-Match"), a->etag)) {
         a->code = 304;
         return STATUS_OK;
@@ -607,13 +641,31 @@ static enum status get_seal(struct http_request *req)
     return http_reply_json(req, 200, seal);
 }
 
+/* Files never change: what holds before the deletion holds when it is done. */
+static enum status check_if_match(struct http_request *req, const uint8_t id[OBJECT_ID])
+{
+    struct object o;
+    uint8_t data_key[KEY_SIZE];
+    char etag[67];
+    if (!http_header(req, "If-Match"))
+        return STATUS_OK;
+    enum status s = index_find(store_index(store), id, &o, data_key);
+    secret_wipe(data_key, sizeof(data_key));
+    if (s != STATUS_OK)
+        return s;
+    format_etag(&o, etag);
+    return fails_if_match(req, etag) ? STATUS_PRECONDITION_FAILED : STATUS_OK;
+}
+
 static enum status delete_file(struct http_request *req)
 {
     uint8_t id[OBJECT_ID];
     struct audit_by by = routes_caller(req);
     if (object_id_parse(http_param(req, "id"), id) != STATUS_OK)
         return routes_recorded(req, NULL, STATUS_NOT_FOUND);
-    enum status s = store_delete(store, id, &by);
+    enum status s = check_if_match(req, id);
+    if (s == STATUS_OK)
+        s = store_delete(store, id, &by);
     return s == STATUS_OK ? http_reply(req, 204, NULL, NULL, 0) : routes_recorded(req, id, s);
 }
 

@@ -135,6 +135,33 @@ def test_ranges(vault):
         assert reply.content == (content if status == 200 else b"")
 
 
+def test_if_match(vault):
+    vault.start()
+    file_id = vault.put(b"x")
+    path, etag = f"/files/{file_id}", f'"{hashlib.sha256(b"x").hexdigest()}"'
+    for method in ("GET", "DELETE"):
+        problem(vault.request(method, path, headers={"If-Match": '"other"'}), 412)
+    assert vault.request("GET", path, headers={"If-Match": f'"other", {etag}'}).status_code == 200
+    problem(vault.request("DELETE", f"/files/{'0' * 32}", headers={"If-Match": etag}), 404)
+    assert vault.request("DELETE", path, headers={"If-Match": etag}).status_code == 204
+
+
+@pytest.mark.parametrize("field", ["Content-Digest", "Repr-Digest", "Content-Disposition", "Range",
+                                   "If-Range", "If-Match", "If-None-Match"])
+def test_a_field_given_twice_is_refused(vault, field):
+    """The first would be taken, the second not even looked at."""
+    vault.start()
+    connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=30)
+    connection.putrequest("POST", "/files")
+    for name, value in (("Authorization", f"Bearer {vault.key}"), (field, "a"),
+                        (field.upper(), "b"), ("Content-Length", "0")):
+        connection.putheader(name, value)
+    connection.endheaders()
+    reply = connection.getresponse()
+    assert reply.status == 400 and b"given twice" in reply.read()
+    connection.close()
+
+
 def test_scopes(vault):
     """Every route with every single scope, none, and all."""
     vault.start()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from harness.process import until
+from test_vault_faults import Half
 from vault_disk import expand
 from vault_kit import pattern, vault  # noqa: F401
 
@@ -168,7 +169,7 @@ def test_a_log_that_somebody_made_anew(vault):
     assert "entry 2 is missing" in vault.command("audit", "verify", check=False).stderr
     vault.start()
     assert vault.fetch(file_id)[0] == 503
-    assert vault.request("POST", "/files", data=b"x").status_code == 500
+    assert vault.request("POST", "/files", data=b"x").status_code == 503
     assert vault.disk.blobs() == [file_id]
 
 
@@ -229,10 +230,11 @@ def test_no_reply_without_an_entry(vault):
     """The index locked by another process: nothing can be recorded, so nothing is given out."""
     vault.start()
     content = pattern(100_000)
-    file_id = vault.put(content)
+    file_id, damaged = vault.put(content), vault.put(content)
+    vault.disk.path(damaged).write_bytes(b"")
     with sqlite3.connect(vault.data / "index.db") as db:
         db.execute("BEGIN IMMEDIATE")
-        for method, path in (("GET", f"/files/{file_id}"), ("HEAD", f"/files/{file_id}"),
+        for method, path in (("GET", f"/files/{file_id}"), ("GET", f"/files/{damaged}"), ("HEAD", f"/files/{file_id}"),
                              ("GET", "/files"), ("GET", f"/files/{'0' * 32}"),
                              ("DELETE", f"/files/{file_id}")):
             reply = vault.request(method, path)
@@ -242,6 +244,20 @@ def test_no_reply_without_an_entry(vault):
         db.rollback()
     db.close()
     assert vault.fetch(file_id) == (200, content, True)
+
+
+def test_uploads_that_do_not_end_have_an_entry(vault):
+    """Cut off, or with more in pieces than is taken: the route never sees an end."""
+    vault.start(VAULT_FILE_MAX=1_000_000)
+    Half(vault, pattern(900_000)).socket.close()
+    until(lambda: entries(vault)[-1][2:] == ("store", "-", "unfinished"), what="its entry")
+    before = len(entries(vault))
+    reply = vault.request("POST", "/files", data=(b"x" * 100_000 for _ in range(20)))
+    assert reply.status_code == 413
+    until(lambda: len(entries(vault)) > before, what="its entry")
+    (entry,) = entries(vault)[before:]
+    assert entry[0] == vault.key.split("_")[1] and entry[2:] == ("store", "-", "unfinished")
+    assert vault.disk.under_way() == []
 
 
 def test_entries_of_many_at_once(vault):

@@ -1,7 +1,14 @@
 """A vault that opens by a passphrase."""
 
+import fcntl
+import os
+import struct
+import termios
+import threading
+
 import pytest
 from argon2.low_level import Type, hash_secret_raw
+from harness.process import until
 from test_vault_faults import refused_start, snapshot
 from vault_disk import Disk
 from vault_kit import pattern, vault  # noqa: F401
@@ -31,6 +38,26 @@ def test_python_derives_the_same_root_key(by_passphrase, folder):
     assert by_passphrase.fetch(file_id) == (200, pattern(20_000), True)
     by_passphrase.command("backup", "--to", str(folder / "copy"))
     by_passphrase.command("verify", VAULT_DATA=folder / "copy")
+
+
+def test_a_pipe_that_gives_it_in_pieces(by_passphrase, folder):
+    by_passphrase.command("init")
+    pipe = folder / "pipe"
+    os.mkfifo(pipe)
+
+    def feed():
+        with pipe.open("wb", buffering=0) as out:
+            out.write(WORDS[:14])
+            until(lambda: not pending(out), what="the first piece read")
+            out.write(WORDS[14:] + b"\n")
+
+    def pending(out):
+        return struct.unpack("i", fcntl.ioctl(out, termios.FIONREAD, b"\0" * 4))[0]
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    by_passphrase.command("audit", "head", VAULT_PASSPHRASE_FILE=pipe)
+    feeder.join()
 
 
 def test_what_does_not_open_it(by_passphrase, folder):
