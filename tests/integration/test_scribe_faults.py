@@ -301,6 +301,8 @@ def test_sigterm_drains(start_server, redis, folder):
         assert [f["type"] for f in clients[0].kept if f.get("id") == id and f["type"] != "message"]
     for c in clients[1:]:
         assert c.closed() == (1001, "draining")
+    # They do not come back all at once.
+    assert len({c.kept[-1]["reconnect_after_ms"] for c in clients}) > 1
     assert server.ended(timeout=10) == 0
 
 

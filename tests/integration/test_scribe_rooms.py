@@ -247,6 +247,13 @@ def test_typing_is_told_and_coalesced(start_server, redis, folder):
         bob.get("message")
         kept = [f for f in bob.kept if f["type"] == "typing"]
         assert len(kept) <= 1, kept
+        bob.kept.clear()
+        start = time.monotonic()
+        until(lambda: ada.put(type="typing", room=room) or time.monotonic() > start + 2, what="2 s")
+        ada.send(room)
+        bob.get("message")
+        kept = [f for f in bob.kept if f["type"] == "typing"]
+        assert len(kept) <= 1 + (time.monotonic() - start) // 3, kept  # a room is told each 0.5 s
 
 
 def test_a_connections_rate_is_limited(start_server, folder):
