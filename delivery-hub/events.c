@@ -117,10 +117,12 @@ static size_t put_id(const struct events *e, struct stream_id id, uint8_t *out, 
                             id.seq);
 }
 
+/* With a token that has the primary asked: a copy may lack what was published before. */
 static size_t put_reset(struct events *e, uint8_t *out, size_t len)
 {
     size_t n = put_id(e, newest(e), out, len);
-    return n + (size_t)snprintf((char *)out + n, len - n, "event: reset\ndata: {}\n\n");
+    return n + (size_t)snprintf((char *)out + n, len - n,
+                                "event: reset\ndata: {\"consistency_token\":\"0:0\"}\n\n");
 }
 
 /* With an id, so that a client who is shown little still knows its place. */

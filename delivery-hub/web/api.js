@@ -11,6 +11,22 @@ export function useToken(token) {
   session.seen = null;
 }
 
+const backOff = (tries) => pause(
+  Math.min(RETRY_MS.first * 2 ** tries, RETRY_MS.max) * (0.5 + Math.random() / 2));
+
+// Until it succeeds, or is not wanted any more.
+export async function persist(work, wanted, onFailure) {
+  for (let tries = 0; wanted(); tries += 1) {
+    try {
+      await work();
+      return;
+    } catch {
+      onFailure();
+      await backOff(tries);
+    }
+  }
+}
+
 function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(12));
   return [...bytes].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -79,6 +95,7 @@ async function read(reply, place, onEvent) {
     text = blocks.pop();
     for (const fields of blocks.map(parse)) {
       if (fields.id) place.id = fields.id;
+      if (fields.event === "reset") session.seen ??= JSON.parse(fields.data).consistency_token;
       if (fields.event) onEvent(fields.event, JSON.parse(fields.data));
     }
   }
@@ -106,7 +123,7 @@ export function listen(onEvent, onState) {
       } catch { /* the network: tried again */ }
       if (ending.signal.aborted) return;
       onState("off");
-      await pause(Math.min(RETRY_MS.first * 2 ** tries, RETRY_MS.max) * (0.5 + Math.random() / 2));
+      await backOff(tries);
     }
   })();
   return () => ending.abort();

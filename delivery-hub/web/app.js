@@ -1,6 +1,6 @@
 // Who is there, and which of the three views is theirs.
 
-import { demoToken, listen, useToken } from "./api.js";
+import { demoToken, listen, persist, useToken } from "./api.js";
 import { $, button, say } from "./ui.js";
 import * as board from "./board.js";
 import * as customer from "./customer.js";
@@ -12,6 +12,7 @@ const SHOWN_AS = { dispatcher: "board", partner: "partner", customer: "customer"
 
 let stop = () => {};
 let ticking = null;
+let loading = 0; // the latest load: a later one, or signing out, ends it
 
 async function signIn(account) {
   $("login-error").textContent = "";
@@ -39,6 +40,12 @@ function claims(token) {
   }
 }
 
+async function load(view, sub) {
+  const mine = ++loading;
+  await persist(() => view.load(sub), () => mine === loading, () => setState("off"));
+  if (mine === loading) setState("on");
+}
+
 function enter(token) {
   const { sub, role } = claims(token);
   const view = VIEWS[role];
@@ -55,7 +62,7 @@ function enter(token) {
   say("");
   setState("off");
   stop = listen((kind, order) => {
-    if (kind === "reset") view.load(sub).catch(() => setState("off"));
+    if (kind === "reset") load(view, sub);
     else view.hear(kind, order);
   }, setState);
   ticking = setInterval(view.tick, 1000);
@@ -71,6 +78,7 @@ function setState(state) {
 }
 
 function signOut(reason = "") {
+  loading += 1;
   stop();
   clearInterval(ticking);
   sessionStorage.removeItem("hub");

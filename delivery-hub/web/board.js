@@ -22,10 +22,8 @@ async function count() {
 const countSoon = () => { counting ??= setTimeout(count, COUNT_MS); };
 
 export async function load() {
-  const pages = await Promise.all(Object.keys(STATES).map(
-    (state) => get(`/orders?status=${state}&limit=${SHOWN}`)));
   orders = new Orders();
-  for (const page of pages) if (page.ok) page.body.orders.forEach((o) => orders.put(o));
+  await orders.load(Object.keys(STATES).map((state) => `/orders?status=${state}&limit=${SHOWN}`));
   draw();
   await count();
 }

@@ -1,14 +1,13 @@
 // The customer's page: place orders, and see what becomes of them.
 
-import { get, post } from "./api.js";
+import { post } from "./api.js";
 import { $, Orders, STATES, about, button, element, fill, say } from "./ui.js";
 
 let orders = new Orders();
 
 export async function load() {
-  const page = await get("/orders?limit=50");
   orders = new Orders();
-  if (page.ok) page.body.orders.forEach((o) => orders.put(o));
+  await orders.load(["/orders?limit=50"]);
   draw();
 }
 

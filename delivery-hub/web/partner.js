@@ -12,10 +12,9 @@ const racers = new Map(); // account -> token
 
 export async function load(account) {
   me = account;
-  const pages = await Promise.all(["pending", "assigned", "picked_up"].map(
-    (status) => get(`/orders?status=${status}&limit=100`)));
   orders = new Orders();
-  for (const page of pages) if (page.ok) page.body.orders.forEach((o) => orders.put(o));
+  await orders.load(["pending", "assigned", "picked_up"].map(
+    (status) => `/orders?status=${status}&limit=100`));
   draw();
 }
 

@@ -1,5 +1,6 @@
 // What the views share.
 
+import { get } from "./api.js";
 import { $, button, element, say } from "/dom.js";
 
 export { $, button, element, say };
@@ -45,6 +46,14 @@ export class Orders {
     if (known && known.version >= order.version) return false;
     this.byId.set(order.id, order);
     return true;
+  }
+
+  // Those of the lists; what is heard meanwhile stays.
+  async load(paths) {
+    for (const page of await Promise.all(paths.map(get))) {
+      if (!page.ok) throw new Error(`The server answered ${page.status}.`);
+      page.body.orders.forEach((o) => this.put(o));
+    }
   }
 
   // The newest first.

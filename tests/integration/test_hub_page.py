@@ -4,6 +4,7 @@ its own, and what happens on the one seen on the other."""
 import os
 
 import pytest
+import redis as redis_client
 
 import hub
 from harness.process import until
@@ -91,6 +92,38 @@ def test_board_and_partner_see_each_other(browsers, server):
     shows(board, "column-delivered", first)
     shows(p1, "mine")
     until(lambda: board.texts("#counts dd")[:5] == ["1", "1", "0", "1", "0"], what="the counts")
+
+
+FETCH = """
+window.lists = 0;
+window.opened = new Promise((open) => { window.openUp = open; });
+window.fetched = window.fetch;
+window.fetch = async (path, ...more) => {
+  if (!path.startsWith("/orders?")) return window.fetched(path, ...more);
+  window.lists += 1;
+  if (window.lists <= 5) return new Response("{}", { status: 503 });
+  const reply = await window.fetched(path, ...more);
+  await window.opened;
+  return reply;
+};
+"""
+
+
+def test_a_load_that_fails_and_one_that_lasts(browsers, server):
+    """Reset while it looks on: the lists are asked for again, and what is heard before they are
+    there is kept."""
+    carla = hub.customer(server)
+    first = carla.place()
+    board = sign_in(browsers(0), server, "dora")
+    shows(board, "column-pending", first)
+    board.run(FETCH)
+    redis_client.Redis.from_url(server.env["REDIS_URL"]).delete("hub:events")
+    board.wait("window.lists === 10")
+    second = carla.place()
+    until(lambda: second in column(board, "column-pending"), what="it is heard of")
+    board.run("window.openUp()")
+    shows(board, "column-pending", second, first)
+    board.wait("document.getElementById('status').textContent === 'Live'")
 
 
 def test_a_race_has_one_winner(browsers, server):

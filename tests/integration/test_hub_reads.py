@@ -117,6 +117,12 @@ def test_a_replica_that_lags(start_followed, behind):
         "/orders", headers=headers).json()["orders"]}
     assert listed(**token) == {late: "pending", other: "pending", order: "assigned"}
     assert listed() == {other: "pending", order: "pending"}
+    # Whoever is reset, since that went by, loads it with the token that comes with it.
+    events = hub.Events(server, "dora", "dispatcher")
+    kind, data = events.next()
+    events.close()
+    assert (kind, listed(**{"Consistency-Token": data["consistency_token"]})[order]) == (
+        "reset", "assigned")
 
 
 def test_a_replica_that_catches_up(start_followed, followed, behind):
