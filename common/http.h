@@ -105,6 +105,10 @@ const char *http_request_id(const struct http_request *req); /* also in X-Reques
 /* The caller's address as text, through TRUSTED_PROXIES; and whether TLS ended in front. */
 const char *http_client_ip(const struct http_request *req);
 bool http_is_tls(const struct http_request *req);
+/* Whom to count tries by: of an IPv6 address its network, "2001:db8::/64", in which anybody has
+ * 2^64 addresses; anything else as it is. */
+enum { HTTP_NETWORK = 64 };
+void http_network(const char *address, char out[HTTP_NETWORK]);
 /* Memory of the request's own, freed with it by `release` (after the reply was sent or failed);
  * NULL until set. `release` runs on an unstated thread and must not block. */
 void http_set_state(struct http_request *req, void *state, void (*release)(void *state));

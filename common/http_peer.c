@@ -1,5 +1,6 @@
 #include "http_internal.h"
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,6 +17,19 @@ static void format_address(const uint8_t address[16], char out[INET6_ADDRSTRLEN]
 {
     bool v4 = memcmp(address, v4_prefix, sizeof(v4_prefix)) == 0;
     inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? address + 12 : address, out, INET6_ADDRSTRLEN);
+}
+
+void http_network(const char *address, char out[HTTP_NETWORK])
+{
+    uint8_t bytes[16];
+    char text[INET6_ADDRSTRLEN];
+    if (inet_pton(AF_INET6, address, bytes) != 1) {
+        snprintf(out, HTTP_NETWORK, "%s", address);
+        return;
+    }
+    memset(bytes + 8, 0, 8);
+    inet_ntop(AF_INET6, bytes, text, sizeof(text));
+    snprintf(out, HTTP_NETWORK, "%s/64", text);
 }
 
 /* "10.0.0.0/8", "::1", "192.0.2.7". */

@@ -1,12 +1,14 @@
 #include "refusals.h"
+#include "http.h"
 #include "strbuf.h"
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct source {
-    char address[64]; /* "" for a free place */
+    char network[HTTP_NETWORK]; /* "" for a free place */
     uint64_t unwritten;
     unsigned tries; /* in the minute that ends at: */
     int64_t until_ms;
@@ -22,7 +24,7 @@ struct refusals *refusals_new(void)
 {
     struct refusals *r = xcalloc(1, sizeof(*r));
     pthread_mutex_init(&r->lock, NULL);
-    strcpy(r->sources[ELSEWHERE].address, "elsewhere");
+    strcpy(r->sources[ELSEWHERE].network, "elsewhere");
     return r;
 }
 
@@ -34,29 +36,36 @@ void refusals_free(struct refusals *r)
     free(r);
 }
 
-static size_t find(const struct refusals *r, const char *address)
+static size_t find(const struct refusals *r, const char *network)
 {
     size_t i = 0;
-    while (i < ELSEWHERE && strcmp(r->sources[i].address, address) != 0)
+    while (i < ELSEWHERE && strcmp(r->sources[i].network, network) != 0)
         i++;
     return i;
 }
 
-static struct source *find_or_add(struct refusals *r, const char *address)
+/* Its place, a free one, or when there is none the one that the rest share. */
+static struct source *place(struct refusals *r, const char *address)
 {
-    size_t i = find(r, address);
+    char network[HTTP_NETWORK];
+    http_network(address, network);
+    size_t i = find(r, network);
     if (i == ELSEWHERE && (i = find(r, "")) != ELSEWHERE)
-        snprintf(r->sources[i].address, sizeof(r->sources[i].address), "%s", address);
+        strcpy(r->sources[i].network, network);
     return &r->sources[i];
 }
 
 unsigned refusals_admit(struct refusals *r, const char *address, int64_t now_ms)
 {
     unsigned wait_s = 0;
+    char network[HTTP_NETWORK];
+    http_network(address, network);
     pthread_mutex_lock(&r->lock);
-    size_t i = find(r, address);
+    size_t i = find(r, network);
     struct source *s = &r->sources[i];
-    if (i != ELSEWHERE && s->tries >= REFUSALS_TRIES && now_ms < s->until_ms) {
+    unsigned most = i == ELSEWHERE ? REFUSALS_TRIES_ELSEWHERE : REFUSALS_TRIES;
+    bool stranger = i == ELSEWHERE && find(r, "") != ELSEWHERE; /* a place of its own is free */
+    if (!stranger && s->tries >= most && now_ms < s->until_ms) {
         wait_s = (unsigned)((s->until_ms - now_ms + 999) / 1000);
         s->unwritten++;
     }
@@ -67,7 +76,7 @@ unsigned refusals_admit(struct refusals *r, const char *address, int64_t now_ms)
 void refusals_count(struct refusals *r, const char *address, int64_t now_ms)
 {
     pthread_mutex_lock(&r->lock);
-    struct source *s = find_or_add(r, address);
+    struct source *s = place(r, address);
     if (now_ms >= s->until_ms) {
         s->tries = 0;
         s->until_ms = now_ms + REFUSALS_WINDOW_MS;
@@ -88,7 +97,7 @@ static enum status append_all(struct sqlite *db, void *ctx)
     enum status s = STATUS_OK;
     for (size_t i = 0; i < PLACES && s == STATUS_OK; i++) {
         char outcome[48];
-        struct audit_entry e = {{"", w->sources[i].address}, "refuse", NULL, 0, outcome};
+        struct audit_entry e = {{"", w->sources[i].network}, "refuse", NULL, 0, outcome};
         snprintf(outcome, sizeof(outcome), "unauthenticated %llu",
                  (unsigned long long)w->sources[i].unwritten);
         if (w->sources[i].unwritten)

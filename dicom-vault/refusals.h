@@ -1,13 +1,19 @@
-/* Callers without a good key: counted by address, so that a flood of them neither fills the disk
- * with audit entries nor goes on at full speed. An address may fail REFUSALS_TRIES times a minute;
- * until that minute is over, nothing of it is looked at. Addresses past REFUSALS_SOURCES in a
- * minute are counted together as "elsewhere" and not throttled: a secret of 256 bits is not found
- * by trying. In memory; any thread, but for refusals_write. */
+/* Callers without a good key: counted by address, of IPv6 by network (http_network), so that a
+ * flood of them neither fills the disk with audit entries nor goes on at full speed. One may fail
+ * REFUSALS_TRIES times a minute; until that minute is over, nothing of it is looked at. Those past
+ * REFUSALS_SOURCES in a minute are counted together as "elsewhere", and share
+ * REFUSALS_TRIES_ELSEWHERE: a flood from everywhere makes strangers wait, also ones with a good
+ * key. In memory; any thread, but for refusals_write. */
 #pragma once
 #include "index.h"
 #include <stdint.h>
 
-enum { REFUSALS_TRIES = 100, REFUSALS_SOURCES = 256, REFUSALS_WINDOW_MS = 60 * 1000 };
+enum {
+    REFUSALS_TRIES = 100,
+    REFUSALS_TRIES_ELSEWHERE = 10 * REFUSALS_TRIES,
+    REFUSALS_SOURCES = 256,
+    REFUSALS_WINDOW_MS = 60 * 1000,
+};
 
 struct refusals;
 struct refusals *refusals_new(void);

@@ -1,8 +1,8 @@
 #include "throttle.h"
+#include "http.h"
 #include "memo.h"
 #include "secret.h"
 #include "strbuf.h"
-#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -57,23 +57,15 @@ void throttle_free(struct throttle *t)
     free(t);
 }
 
-/* Of IPv6 the network, which is one household or campus: in it anybody has 2^64 addresses. */
-static void add_network(struct strbuf *out, const char *address)
-{
-    uint8_t bytes[16];
-    if (inet_pton(AF_INET6, address, bytes) == 1)
-        hex_encode(out, bytes, 8);
-    else
-        strbuf_addstr(out, address);
-}
-
 static void key_of(const struct throttle *t, const struct scope *scope, const char *account,
                    const char *address, uint8_t out[MEMO_KEY])
 {
+    char network[HTTP_NETWORK];
     struct strbuf text = STRBUF_INIT;
     strbuf_addf(&text, "%s\n%s\n", scope->name, scope->by_account ? account : "");
+    http_network(address, network);
     if (scope->by_address)
-        add_network(&text, address);
+        strbuf_addstr(&text, network);
     secret_hmac_sha256(t->key, sizeof(t->key), text.bytes, text.len, out);
     strbuf_release(&text);
 }

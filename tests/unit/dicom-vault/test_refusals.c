@@ -87,18 +87,33 @@ static void a_flood_from_everywhere_stays_small(void **state)
         snprintf(address, sizeof(address), "%u", i);
         refusals_count(r, address, 1000);
     }
-    assert_int_equal(refusals_admit(r, "20001", 1000), 0);
+    assert_int_equal(refusals_admit(r, "20001", 1000), 60); /* so many is throttled too */
+    assert_int_equal(refusals_admit(r, "1", 1000), 0);
     assert_int_equal(refusals_write(r, ix, 1000), STATUS_OK);
     const char *text = entries();
     size_t lines = 0;
     for (const char *at = text; (at = strchr(at, '\n')); at++)
         lines++;
     assert_int_equal(lines, REFUSALS_SOURCES + 1);
-    assert_non_null(strstr(text, "elsewhere unauthenticated 19744\n"));
+    assert_non_null(strstr(text, "elsewhere unauthenticated 19745\n"));
     refusals_write(r, ix, 61000); /* their minute is over: room again */
     refusals_count(r, "x", 61000);
     refusals_write(r, ix, 61000);
     assert_non_null(strstr(entries(), "x unauthenticated 1\n"));
+}
+
+static void ipv6_by_network(void **state)
+{
+    (void)state;
+    char address[64];
+    for (unsigned i = 0; i < REFUSALS_TRIES; i++) {
+        snprintf(address, sizeof(address), "2001:db8:1:2:%x::%x", i, i + 1);
+        refusals_count(r, address, 1000);
+    }
+    assert_int_equal(refusals_admit(r, "2001:db8:1:2:ffff::1", 1000), 60);
+    assert_int_equal(refusals_admit(r, "2001:db8:1:3::1", 1000), 0);
+    assert_int_equal(refusals_write(r, ix, 1000), STATUS_OK);
+    assert_string_equal(entries(), "2001:db8:1:2::/64 unauthenticated 101\n");
 }
 
 static void what_cannot_be_written_is_kept(void **state)
@@ -121,9 +136,8 @@ int main(void)
 {
 #define with_index(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        with_index(throttles_by_address_and_minute),
-        with_index(one_entry_an_address),
-        with_index(a_flood_from_everywhere_stays_small),
+        with_index(throttles_by_address_and_minute),     with_index(one_entry_an_address),
+        with_index(a_flood_from_everywhere_stays_small), with_index(ipv6_by_network),
         with_index(what_cannot_be_written_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
