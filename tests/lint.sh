@@ -86,6 +86,13 @@ common_is_common() {
     ! grep -rniE '\b(scribe|delivery|dicom|vault|student|portal|hub)(\b|_)' common
 }
 
+# What stops at the first difference compares nothing that somebody may guess (common/secret.h).
+secrets_compared() {
+    local calls='\b(mem|b|str|strn|strcase|strncase)cmp\([^;)]*'
+    local words='\b(mac|stored|secret|verifier|given|expected|commitment|signature|root|data_key)\b'
+    ! c_files '*/*.c' | grep -v '^tests/' | xargs grep -nE "$calls$words"
+}
+
 # One service does not include another's headers.
 services_apart() {
     local service header ok=0
@@ -111,6 +118,7 @@ check 'clang-tidy, nothing new' analysed
 check "clients' headers only in their adapters" layered
 check 'common names no service' common_is_common
 check 'no service includes another' services_apart
+check 'secrets compared in constant time' secrets_compared
 check 'shellcheck' scripts_clean
 check 'what the documents name is there' python3 -B tests/lint_docs.py
 echo "lint: $passed passed, $failed failed"

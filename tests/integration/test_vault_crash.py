@@ -215,6 +215,12 @@ def test_commands_that_change_keys(vault, crash):
             got = whole(vault)
             assert all(got.get(k) == body for k, body in expected.items())
 
+    crash.arm(0)
+    vault.command("rotate", **crash.env)
+    steps = crash.disarm()
+    order = [("write", "tmp"), ("sync", "tmp"), ("rename", "keyring"), ("sync", "vault"),
+             ("write", "index.db-wal"), ("sync", "index.db-wal")]  # durable before it is used
+    assert [step for step in steps if step in order][:len(order) - 1] == order[:-1], steps
     assert run("rotate") >= 5
     assert run("rewrap") >= 3
     used = {key for (key,) in vault.disk.sql("SELECT DISTINCT key_id FROM objects")}
@@ -264,7 +270,10 @@ def test_a_backup(vault, crash, folder):
 
     crash.arm(0)
     assert backup().returncode == 0
-    steps = len(crash.disarm())
+    done = crash.disarm()
+    steps = len(done)
+    synced = len(done) - done[::-1].index(("sync", "copy.partial"))
+    assert done.index(("link", kept)) < synced  # all of it durable before it gets its name
     shutil.rmtree(name)
     for step in range(1, steps + 1, max(1, steps // 8)):
         crash.arm(step)

@@ -183,6 +183,14 @@ def test_a_count_is_reserved_before_it_is_used(running):
     assert reserved() >= first + 1
 
 
+def test_the_wraps_of_a_rewrap_are_counted(running):
+    for _ in range(5):
+        running.put(b"x")
+    running.command("rotate")
+    running.command("rewrap")
+    assert running.disk.sql("SELECT reserved FROM wrapping_keys WHERE id = 2") == [(5,)]
+
+
 def test_shred_leaves_no_key_and_says_when_it_is_complete(running):
     file, other = running.put(b"secret"), running.put(b"stays")
     wrapped = rows(running)[file][1]

@@ -1,6 +1,8 @@
 """Somebody with the disk changes it under a running server: no changed byte reaches a client, and
 a reply that had begun breaks off; it never ends as if it were whole."""
 
+import http.client
+
 import pytest
 from vault_disk import CHUNK, HEADER, SEALED, TAG, encrypt
 from vault_kit import pattern, vault  # noqa: F401
@@ -34,9 +36,10 @@ def offsets(blob):
     return sorted(chosen)
 
 
-def test_any_flipped_byte(vault):
+@pytest.mark.parametrize("size", [SMALL, 2 * CHUNK])  # the second ends in a chunk that is empty
+def test_any_flipped_byte(vault, size):
     vault.start()
-    content = pattern(SMALL)
+    content = pattern(size)
     file_id = vault.put(content)
     path = vault.disk.path(file_id)
     blob = path.read_bytes()
@@ -49,6 +52,24 @@ def test_any_flipped_byte(vault):
             f.seek(at)
             f.write(blob[at:at + 1])
     assert vault.fetch(file_id) == (200, content, True)  # the control: undone, it is served
+
+
+def test_a_blob_replaced_under_way(vault):
+    """The descriptor that was checked is the one that is read, to the end."""
+    vault.start()
+    content = pattern(20_000_000)
+    file_id = vault.put(content)
+    path = vault.disk.path(file_id)
+    connection = http.client.HTTPConnection("127.0.0.1", vault.server.port, timeout=60)
+    connection.request("GET", f"/files/{file_id}", headers={"Authorization": f"Bearer {vault.key}"})
+    reply = connection.getresponse()
+    begin = reply.read(1000)
+    other = path.with_name("other")
+    other.write_bytes(b"other")
+    other.rename(path)
+    assert begin + reply.read() == content
+    connection.close()
+    assert vault.fetch(file_id)[0] == 500  # the control: it was replaced
 
 
 def test_a_flipped_byte_deep_in_a_large_file(vault):

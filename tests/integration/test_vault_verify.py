@@ -3,9 +3,12 @@
 import fcntl
 import shutil
 import sqlite3
+import subprocess
 import threading
+from pathlib import Path
 
 import pytest
+from harness import server
 from harness.process import until
 from vault_kit import Vault, pattern, vault  # noqa: F401
 
@@ -228,6 +231,31 @@ def test_blobs_stay_until_the_backup_has_them(vault):
         assert vault.request("DELETE", f"/files/{second}").status_code == 204
         assert vault.disk.blobs() == sorted([first, second])
     until(lambda: vault.disk.blobs() == [], what="both unlinked")
+
+
+def test_a_backup_waits_for_unlinks_under_way(vault, folder):
+    vault.start()
+    vault.put(b"x")
+    with (vault.data / "backup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        backup = subprocess.Popen(
+            [server.binary("dicom-vault", vault.variant), "backup", "--to", folder / "copy"],
+            env={k: str(v) for k, v in vault.env.items()})
+        until(lambda: any("->" in line and f" {backup.pid} " in line
+                          for line in Path("/proc/locks").read_text().splitlines()),
+              what="the backup waits")
+        assert not (folder / "copy").exists()
+    assert backup.wait(timeout=60) == 0
+
+
+def test_init_wants_the_folder_alone(vault):
+    vault.data.mkdir()
+    with (vault.data / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = vault.command("init", check=False)
+        assert done.returncode == 1 and "lock is held" in done.stderr
+        assert [p.name for p in vault.data.iterdir()] == ["lock"]
+    vault.command("init")
 
 
 def test_backup_tells_what_is_missing(vault, folder):
