@@ -7,7 +7,7 @@ import pytest
 import requests
 
 import hub
-from harness.process import until
+from harness.process import free_port, until
 
 OPEN = {"/", "/style.css", "/openapi.json", "/healthz", "/readyz", "/metrics"}
 
@@ -423,6 +423,15 @@ def test_demo_login_is_off_unless_asked_for(start_server, stores_env):
     server = start_server("delivery-hub", {**stores_env, "HUB_DEMO_LOGIN": "0"})
     problem(requests.post(server.url + "/demo/login", json={"account": "p1"}, timeout=10), 404,
             "not-found")
+
+
+def test_demo_login_for_everybody_by_force(start_server, stores_env):
+    """Off loopback 1 is refused at start, which test_hub_faults.py holds."""
+    port = free_port()
+    server = start_server("delivery-hub", {**stores_env, "HUB_DEMO_LOGIN": "force",
+                                           "HUB_LISTEN": f"0.0.0.0:{port}"}, port=port)
+    r = requests.post(server.url + "/demo/login", json={"account": "p1"}, timeout=10)
+    assert r.status_code == 200 and r.json()["role"] == "partner"
 
 
 # --- the same request again ----------------------------------------------------------------------

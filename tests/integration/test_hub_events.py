@@ -170,6 +170,14 @@ def test_a_stream_that_lost_something(start_server, mariadb, own_redis, open_eve
     assert open_events(server, "dora", "dispatcher", last=before).steps(1) == [RESET]
 
 
+def test_the_stream_is_kept_short(start_server, mariadb, own_redis):
+    server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_short"))
+    store = redis_client.Redis(port=own_redis.port)
+    store.eval("for i = 1, 105000 do redis.call('XADD', KEYS[1], '*', 'x', 1) end", 1, "hub:events")
+    hub.customer(server).place()
+    until(lambda: 100000 <= store.xlen("hub:events") < 101000, what="the trim")
+
+
 def test_redis_may_come_later(start_server, mariadb, own_redis, open_events):
     own_redis.kill()
     server = start_server("delivery-hub", hub.env(mariadb, own_redis, "hub_late"), "/healthz")

@@ -14,6 +14,7 @@ import requests
 import hub
 from harness.process import until
 from harness.stores import MariaDB
+from hub import start  # noqa: F401  a fixture
 
 COPIES_OFF = {"HUB_MAP": 0, "HUB_CACHE": 0}
 
@@ -123,6 +124,20 @@ def test_a_replica_that_lags(start_followed, behind):
     events.close()
     assert (kind, listed(**{"Consistency-Token": data["consistency_token"]})[order]) == (
         "reset", "assigned")
+
+
+def test_what_the_map_knows_is_the_least(start_followed, behind):
+    """Also when its copy is too old to be shown."""
+    server = start_followed("least", HUB_CACHE=0)
+    order, dora = hub.customer(server).place(), hub.dispatcher(server)
+    sources = From(server)
+    until(lambda: version(dora, order) == 1 and sources() == {"replica": 1}, what="the replica")
+    behind()
+    hub.partner(server).accept(order)
+    seen = []
+    until(lambda: seen.append(version(dora, order)) or sources() == {"primary": 1},
+          what="the map's end")
+    assert set(seen) == {2}
 
 
 def test_a_replica_that_catches_up(start_followed, followed, behind):
@@ -269,6 +284,27 @@ def test_the_map_answers_and_asks_who(server):
     until(lambda: seen_by_all([2, 404, 2, 404, 2]) == {"map": 3}, what="the map")
     r = dora.get(f"/orders/{order}", headers={"If-None-Match": '"v2"'})
     assert r.status_code == 304 and r.content == b""
+
+
+def test_the_map_needs_no_worker(start):
+    """The only one waits for a lock, and does so still when the map has answered."""
+    server = start(HUB_WORKERS=1)
+    carla, p1 = hub.customer(server), hub.partner(server)
+    taken = carla.place()
+
+    def answered_meanwhile():
+        server.sitter.begin()
+        hub.rows(server.sitter, "SELECT * FROM orders WHERE id = %s FOR UPDATE", taken)
+        order = carla.place()
+        waiting = threading.Thread(target=p1.accept, args=(taken,))
+        waiting.start()
+        until(lambda: hub.lock_waiter(server.database), what="a lock waiter")
+        seen = version(carla, order), hub.lock_waiter(server.database)
+        waiting.join()
+        server.sitter.rollback()
+        return seen == (1, True)
+
+    assert any(answered_meanwhile() for _ in range(3))  # it is fresh for a second only
 
 
 def test_a_map_that_heard_nothing_is_old_for_a_second(start_server, mariadb, redis):
