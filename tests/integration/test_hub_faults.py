@@ -232,6 +232,48 @@ def test_a_lost_answer_to_commit_is_cleared_up(mariadb, redis, start_server, com
     proxy.close()
 
 
+def test_the_key_is_locked_while_an_answer_is_cleared_up(mariadb, redis, start_server):
+    """That is no other request in flight: it may be our own first transaction, not yet ended. So
+    the wait for it goes on, past one lock wait."""
+    armed, near = threading.Event(), set()
+    env = hub.env(mariadb, redis, "hub_unsure")
+    database, sitter = (hub.connect(mariadb, "hub_unsure") for _ in range(2))
+
+    def sit():
+        sitter.begin()
+        hub.rows(sitter, "INSERT INTO idempotency VALUES ('p1', 'k', '', 0, 0, 0, '', NOW(3))")
+
+    sitting = threading.Thread(target=sit)
+
+    def cutter(direction, data):
+        if direction == "up" and b"accepted" in data and armed.is_set():
+            near.add(threading.get_ident())  # the outbox row: this connection's next COMMIT
+        if direction == "up" and commits(data) and threading.get_ident() in near:
+            armed.clear(), near.clear(), sitting.start()
+            until(lambda: hub.lock_waiter(database), what="the sitter in line for the key")
+            return True
+        return False
+
+    proxy = Proxy(mariadb.port, cutter)
+    server = start_server("delivery-hub", without_tls(env, mariadb, proxy), wait="/healthz")
+    until(lambda: ready(server)[1]["checks"]["mysql"] == "ok")
+    order, p1, answers = hub.customer(server).place(), hub.partner(server), []
+    asking = threading.Thread(target=lambda: answers.append(
+        p1.accept(order, **{"Idempotency-Key": "k"})))
+    armed.set()
+    asking.start()
+    until(lambda: not armed.is_set(), what="the COMMIT")
+    sitting.join()
+    until(lambda: hub.lock_waiter(database), what="the hub in line for the key")
+    until(lambda: not hub.lock_waiter(database), what="the end of its lock wait")
+    sitter.rollback()
+    asking.join()
+    assert (answers[0].status_code, answers[0].json().get("version")) == (200, 2), answers[0].text
+    proxy.close()
+    database.close()
+    sitter.close()
+
+
 @pytest.mark.parametrize("committed", [True, False])
 def test_lost_answer_to_commit(mariadb, redis, start_server, committed):
     """The connection is cut behind or before the COMMIT. The hub cannot know which, says so, and
