@@ -1,13 +1,14 @@
 """The API: who may do what, what is refused and how."""
 
 import json
+import re
 import time
 
 import pytest
 import requests
 
 import hub
-from harness.process import free_port, until
+from harness.process import BUILD, free_port, until
 
 OPEN = {"/", "/style.css", "/openapi.json", "/healthz", "/readyz", "/metrics"}
 
@@ -15,6 +16,24 @@ OPEN = {"/", "/style.css", "/openapi.json", "/healthz", "/readyz", "/metrics"}
 @pytest.fixture(scope="module")
 def stores_env(mariadb, redis):
     return hub.env(mariadb, redis, "hub_api", HUB_DEMO_LOGIN=1, HUB_CAPACITY=1000)
+
+
+OPENAPI = json.loads((BUILD.parent / "delivery-hub/web/openapi.json").read_text())["paths"]
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch):
+    """Whatever a described route answers in these tests, its description names."""
+    call = hub.Client.call
+
+    def checked(self, method, path, **kwargs):
+        r = call(self, method, path, **kwargs)
+        pattern = re.sub(r"^/orders/\d+", "/orders/{order}", path.partition("?")[0])
+        route = OPENAPI.get(pattern, {}).get(method.lower())
+        assert not route or str(r.status_code) in route["responses"], (pattern, r.text)
+        return r
+
+    monkeypatch.setattr(hub.Client, "call", checked)
 
 
 @pytest.fixture
