@@ -40,8 +40,9 @@ class Crash:
 
 
 def short(call, path):
+    _, in_vault, place = path.rpartition("/vault")
     for part in ("/tmp/", "/blobs/", "index.db-wal", "index.db"):
-        if part in path.rpartition("/vault")[2]:
+        if in_vault and part in place:
             return call, part.strip("/")
     return call, path.rpartition("/")[2]
 
