@@ -12,8 +12,8 @@ from load.bench import (QUICK, Bench, Limit, by_form, cpu_s, http_load, private_
 
 KEY = "k" * 32
 PARTNERS = 2000
-RUNS, SECONDS = by_form((2, 1), (3, 2), (5, 3))
-ACCEPTS = by_form(400, 2000, 4000)
+RUNS, SECONDS = by_form((2, 1), (2, 1), (5, 3))
+ACCEPTS = by_form(400, 1200, 4000)
 LEVELS = (8, 32, 64)
 
 ORDERS = """

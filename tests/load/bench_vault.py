@@ -20,8 +20,8 @@ MB, KIB, MIB, GIB = 10 ** 6, 1 << 10, 1 << 20, 1 << 30
 SIZES = {"512kib": 512 * KIB, "2mib": 2 * MIB, "11mib": 11 * MIB, "1gib": GIB}
 RUNGS = ("discard", "aead", "hash", "write", "sync")
 CONNECTIONS = 4
-STOW_RUNS = by_form(3, 3, 5)
-RUNS, VOLUME = by_form((1, 256 * MIB), (2, 512 * MIB), (3, 768 * MIB))
+STOW_RUNS = by_form(3, 1, 5)
+RUNS, VOLUME = by_form((1, 256 * MIB), (1, 512 * MIB), (3, 768 * MIB))
 
 
 def content(size):
