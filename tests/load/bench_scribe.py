@@ -61,7 +61,7 @@ def idle_memory(table, scribe):
     before = bench.rss_kib(scribe.pid)
     with bench.Room(scribe, "idle", IDLE, KEY):
         kib = (bench.rss_kib(scribe.pid) - before) / IDLE
-        table.add(f"scribe.idle_kib_per_connection", [kib], "KiB", [10])
+        table.add("scribe.idle_kib_per_connection", [kib], "KiB", [10])
 
 
 def start_scribe(folder):
