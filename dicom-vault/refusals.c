@@ -51,7 +51,7 @@ static struct source *place(struct refusals *r, const char *address)
     http_network(address, network);
     size_t i = find(r, network);
     if (i == ELSEWHERE && (i = find(r, "")) != ELSEWHERE)
-        http_network(address, r->sources[i].network);
+        memcpy(r->sources[i].network, network, sizeof(network));
     return &r->sources[i];
 }
 

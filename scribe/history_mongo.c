@@ -365,6 +365,22 @@ static enum status insert(struct history *h, struct message *const *batch, size_
     return status;
 }
 
+void mongo_bulk_update(mongoc_bulk_operation_t *bulk, bson_t *where, bson_t *change)
+{
+    mongoc_bulk_operation_update_one_with_opts(bulk, where, change, NULL, NULL);
+    bson_destroy(where);
+    bson_destroy(change);
+}
+
+bool mongo_bulk_run(mongoc_bulk_operation_t *bulk, bson_error_t *error)
+{
+    bson_t reply;
+    bool done = mongoc_bulk_operation_execute(bulk, &reply, error) != 0;
+    bson_destroy(&reply);
+    mongoc_bulk_operation_destroy(bulk);
+    return done;
+}
+
 static enum status mark_own(struct history *h, struct message *const *batch, size_t n)
 {
     char id[MEMBER_ID_SIZE];
@@ -374,16 +390,10 @@ static enum status mark_own(struct history *h, struct message *const *batch, siz
     for (size_t i = 0; i < n; i++) {
         mongo_member_id(id, batch[i]->room, batch[i]->sender);
         bson_t *where = BCON_NEW("_id", BCON_UTF8(id), "seq", BCON_INT64(batch[i]->seq - 1));
-        bson_t *change = BCON_NEW("$set", "{", "seq", BCON_INT64(batch[i]->seq), "}");
-        mongoc_bulk_operation_update_one_with_opts(bulk, where, change, NULL, NULL);
-        bson_destroy(where);
-        bson_destroy(change);
+        mongo_bulk_update(bulk, where,
+                          BCON_NEW("$set", "{", "seq", BCON_INT64(batch[i]->seq), "}"));
     }
-    bson_t reply;
-    bool done = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
-    bson_destroy(&reply);
-    mongoc_bulk_operation_destroy(bulk);
-    return done ? STATUS_OK : mongo_write_failure("mark_own", &error);
+    return mongo_bulk_run(bulk, &error) ? STATUS_OK : mongo_write_failure("mark_own", &error);
 }
 
 const struct history_driver history_mongo = {

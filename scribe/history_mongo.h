@@ -19,6 +19,10 @@ typedef bool document_row(void *ctx, const bson_t *document);
 /* Find. Takes `filter` and `opts` over. */
 enum status mongo_each(mongoc_collection_t *collection, bson_t *filter, bson_t *opts,
                        document_row *row, void *ctx);
+/* One more update of `bulk`. Takes `where` and `change` over. */
+void mongo_bulk_update(mongoc_bulk_operation_t *bulk, bson_t *where, bson_t *change);
+/* Do them all. Takes `bulk` over. False, with `error`: perhaps some are done. */
+bool mongo_bulk_run(mongoc_bulk_operation_t *bulk, bson_error_t *error);
 /* A field; 0 and "" when it is absent. */
 int64_t mongo_int(const bson_t *document, const char *name);
 const char *mongo_text(const bson_t *document, const char *name);

@@ -235,16 +235,11 @@ static enum status move_marks(struct history *h, const struct mark_rows *rows)
         if (outdone(rows, i))
             continue;
         bson_t *where = BCON_NEW("_id", BCON_UTF8(rows->ids[i]));
-        bson_t *change = BCON_NEW("$max", "{", "seq", BCON_INT64(rows->marks[i].seq), "}");
-        mongoc_bulk_operation_update_one_with_opts(bulk, where, change, NULL, NULL);
-        bson_destroy(where);
-        bson_destroy(change);
+        mongo_bulk_update(bulk, where,
+                          BCON_NEW("$max", "{", "seq", BCON_INT64(rows->marks[i].seq), "}"));
     }
-    bson_t reply;
-    bool done = mongoc_bulk_operation_execute(bulk, &reply, &error) != 0;
-    bson_destroy(&reply);
+    bool done = mongo_bulk_run(bulk, &error);
     bson_destroy(opts);
-    mongoc_bulk_operation_destroy(bulk);
     return done ? STATUS_OK : mongo_unavailable("marks", &error);
 }
 

@@ -63,9 +63,10 @@ static void key_of(const struct throttle *t, const struct scope *scope, const ch
     char network[HTTP_NETWORK];
     struct strbuf text = STRBUF_INIT;
     strbuf_addf(&text, "%s\n%s\n", scope->name, scope->by_account ? account : "");
-    http_network(address, network);
-    if (scope->by_address)
+    if (scope->by_address) {
+        http_network(address, network);
         strbuf_addstr(&text, network);
+    }
     secret_hmac_sha256(t->key, sizeof(t->key), text.bytes, text.len, out);
     strbuf_release(&text);
 }
