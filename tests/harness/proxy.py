@@ -13,8 +13,8 @@ def commits(data):
 class Proxy:
     """Forwards 127.0.0.1:port to `target`, or to the port that target() gives. cut(direction, data)
     sees each chunk ("up" to the server or "down" to the client) and says whether to cut the
-    connection: True, with the data still undelivered; AFTER, once they were passed on; or not. Each
-    direction of each connection has a thread of its own, on which it is called."""
+    connection: True, with the data still undelivered; AFTER, with them delivered, but no answer to
+    them; or not. Each direction of each connection has a thread of its own, on which it is called."""
 
     AFTER = "after"
 
@@ -47,6 +47,8 @@ class Proxy:
         try:
             while data := source.recv(65536):
                 cut = self.cut(direction, data)
+                if cut:
+                    source.shutdown(socket.SHUT_RDWR)  # first, else the answer may be faster
                 if not cut or cut == self.AFTER:
                     sink.sendall(data)
                 if cut:
