@@ -84,7 +84,8 @@ def dispatcher(server, sub="dora"):
 
 
 class Events:
-    """GET /events of one person, event by event."""
+    """GET /events of one person, event by event; as events come at least once, a version that was
+    heard is passed over, until a reset."""
 
     def __init__(self, server, sub, role, last=None, **claims):
         headers = {"Authorization": f"Bearer {token(sub, role, **claims)}"}
@@ -96,6 +97,7 @@ class Events:
         assert self.response.status == 200, self.response.read()
         assert self.response.headers["Content-Type"] == "text/event-stream"
         self.id = None
+        self.heard = set()
 
     def block(self):
         """The fields of the next block, comments under ""; None at the end of the stream."""
@@ -110,9 +112,18 @@ class Events:
 
     def next(self):
         """(type, order) of the next event."""
-        while "event" not in (fields := self.block()):
-            pass
-        return fields["event"], json.loads(fields["data"])
+        while True:
+            fields = self.block()
+            if "event" not in fields:
+                continue
+            kind, order = fields["event"], json.loads(fields["data"])
+            if kind == "reset":
+                self.heard.clear()
+                return kind, order
+            version = order["id"], order["version"]
+            if version not in self.heard:
+                self.heard.add(version)
+                return kind, order
 
     def steps(self, n):
         """(type, order id, version) of the next n events."""

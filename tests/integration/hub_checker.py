@@ -224,10 +224,11 @@ def _earliest(log, i, makers):
 
 def _check_refusals(ops, by_order, makers, history):
     """No accept is refused for the state of an order that was pending all the while. Around a crash
-    it may have been for a commit that the crash took back: visible, but not yet acknowledged."""
+    it may have been for a commit that the crash took back: visible, but not yet acknowledged. The
+    accept may have been under way for long when its client gets to the answer."""
     crashes = [line["t"] for line in history if line["type"] == "crash"]
     for op in ops:
-        if any(abs(op.done - crash) < SECOND for crash in crashes):
+        if any(op.invoked - SECOND < crash < op.done + SECOND for crash in crashes):
             continue
         if op.f != "accept" or op.type != "fail" or op.body.get("reason") != "state":
             continue
