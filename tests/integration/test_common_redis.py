@@ -121,12 +121,12 @@ def test_dead_at_start(own_redis, start_probe):
 
 def test_killed_in_use(own_redis, start_probe):
     probe = start(start_probe, own_redis.url)
-    probe.send("hammer", 6, 3000, "INCR", "n")
+    probe.send("hammer", 6, 0, "INCR", "n")
     until(lambda: int(outside(own_redis).get("n") or 0) > 50)
     own_redis.kill()
     own_redis.start()
     until(lambda: int(outside(own_redis).get("n") or 0) > 50)
-    counts = probe.read()
+    counts = probe("stop")
     assert set(counts) == {"ok", "unavailable"}
     assert wait_well(probe)["epoch"] == 2
 

@@ -142,7 +142,7 @@ unsigned probe_number(int argc, char **argv, const char *name)
 struct hammer {
     enum status (*work)(void *ctx);
     void *ctx;
-    int64_t deadline;
+    _Atomic int64_t deadline;
     atomic_long counts[STATUS_COUNT];
 };
 
@@ -156,11 +156,16 @@ static void *strike(void *arg)
 
 json_t *probe_hammer(size_t threads, int64_t ms, enum status (*work)(void *ctx), void *ctx)
 {
-    struct hammer h = {.work = work, .ctx = ctx, .deadline = clock_mono_ms() + ms};
+    int64_t deadline = ms ? clock_mono_ms() + ms : INT64_MAX;
+    struct hammer h = {.work = work, .ctx = ctx, .deadline = deadline};
     pthread_t *ids = xcalloc(threads, sizeof(*ids));
     for (size_t i = 0; i < threads; i++)
         if (pthread_create(&ids[i], NULL, strike, &h) != 0)
             give_up("no thread");
+    if (!ms) {
+        json_decref(probe_read());
+        h.deadline = 0;
+    }
     for (size_t i = 0; i < threads; i++)
         pthread_join(ids[i], NULL);
     free(ids);

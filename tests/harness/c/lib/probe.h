@@ -29,5 +29,6 @@ const struct embed_folder *probe_folder(const char *path);
 const char *probe_option(int argc, char **argv, const char *name, const char *fallback);
 unsigned probe_number(int argc, char **argv, const char *name);
 
-/* Call work(ctx) in `threads` threads again and again for `ms`; how often each status came. */
+/* Call work(ctx) in `threads` threads again and again for `ms`, or (0) until a line is sent; how
+ * often each status came. */
 json_t *probe_hammer(size_t threads, int64_t ms, enum status (*work)(void *ctx), void *ctx);
